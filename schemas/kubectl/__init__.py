@@ -1,0 +1,32 @@
+"""What may run: the closed grammar of read-only kubectl commands that hub and agent share.
+
+Each verb has one table of the flags and operands it takes; what is in no table is refused. The hub parses a caller's
+command, and what it stores and sends is the parsed form written out again, so that flags reach kubectl only as
+`--name=value` and names only behind `--`. The agent parses what it receives with the same grammar: it trusts no hub.
+
+    refusal.py    why a command may not run
+    values.py     what a flag's value may be
+    operands.py   what may stand where names stand
+    denied.py     kubectl's flags and verbs that are refused, each with its reason
+    conflicts.py  rules over several arguments at once: Secrets, --limit
+    verbs.py      the tables
+    command.py    a parsed command
+    parser.py     kubectl's own reading of a command line (pflag, cobra) over those tables
+"""
+
+from schemas.kubectl.command import KubectlCommand
+from schemas.kubectl.parser import MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, MAX_TOTAL_BYTES, parse
+from schemas.kubectl.refusal import Refusal, Rule
+from schemas.kubectl.verbs import GRAMMARS, VERBS
+
+__all__ = [
+    "GRAMMARS",
+    "MAX_ARGUMENTS",
+    "MAX_ARGUMENT_BYTES",
+    "MAX_TOTAL_BYTES",
+    "VERBS",
+    "KubectlCommand",
+    "Refusal",
+    "Rule",
+    "parse",
+]
