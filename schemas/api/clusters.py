@@ -1,0 +1,88 @@
+"""Clusters and agent tokens on the wire."""
+
+from typing import Final
+
+from marshmallow import Schema, fields, validate
+
+from schemas.api.fields import ClusterId, Line, Timestamp
+
+CLUSTER_STATUSES: Final = ("connected", "disconnected")
+_STATUS: Final = validate.OneOf(CLUSTER_STATUSES)
+
+
+class Cluster(Schema):
+    """A cluster in a list."""
+
+    cluster_id = fields.String(required=True)
+    name = fields.String(required=True, metadata={"example": "Production Cluster"})
+    status = fields.String(required=True, validate=_STATUS)
+    agent_version = fields.String(required=True, allow_none=True)
+    kubernetes_version = fields.String(required=True, allow_none=True)
+    last_seen = Timestamp(required=True, allow_none=True)
+    created_at = Timestamp(required=True)
+
+
+class ClusterFilter(Schema):
+    """Which clusters to list; absent filters let all through."""
+
+    status = fields.String(validate=_STATUS)
+    cluster_id = ClusterId()
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, 1000))
+    cursor = Line(max_length=63, metadata={"description": "`next_cursor` of the page before."})
+
+
+class ClusterList(Schema):
+    """A page of clusters by id; `total` counts all that match the filter."""
+
+    clusters = fields.List(fields.Nested(Cluster), required=True)
+    total = fields.Integer(required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class ClusterState(Schema):
+    """One cluster now."""
+
+    cluster_id = fields.String(required=True)
+    status = fields.String(required=True, validate=_STATUS)
+    agent_version = fields.String(required=True, allow_none=True)
+    kubernetes_version = fields.String(required=True, allow_none=True)
+    last_seen = Timestamp(required=True, allow_none=True)
+    active_sessions = fields.Integer(required=True)
+    queue_depth = fields.Integer(required=True, metadata={"description": "Commands that wait for their turn."})
+
+
+class NewCluster(Schema):
+    """What a cluster is registered with."""
+
+    cluster_id = ClusterId(required=True)
+    name = Line(
+        max_length=128,
+        metadata={"description": "For people; default the id.", "example": "Production Cluster"},
+    )
+
+
+class Token(Schema):
+    """An agent token, without its secret."""
+
+    token_id = fields.String(required=True, metadata={"example": "tok_09f7a1be22c4d6e8f013"})
+    created_at = Timestamp(required=True)
+
+
+class NewToken(Token):
+    """An agent token with its secret, shown this once."""
+
+    cluster_id = fields.String(required=True)
+    agent_token = fields.String(required=True, metadata={"description": "Shown once; only its hash is kept."})
+
+
+class RegisteredCluster(Cluster):
+    """A cluster just registered, with its first agent token."""
+
+    token_id = fields.String(required=True)
+    agent_token = fields.String(required=True, metadata={"description": "Shown once; only its hash is kept."})
+
+
+class ClusterTokens(Cluster):
+    """A cluster with its tokens, for admins."""
+
+    tokens = fields.List(fields.Nested(Token), required=True)
