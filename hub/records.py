@@ -1,0 +1,174 @@
+"""The rows of the store as values. Times are UTC, in seconds since the epoch; None means "not yet" or "not given"."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+
+SessionStatus = Literal["active", "closed", "expired"]
+ResultStatus = Literal["queued", "running", "completed", "failed", "timeout", "cancelled", "refused", "lost"]
+Role = Literal["admin", "user"]
+
+OPEN_STATUSES: Final = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key, known by its hash alone. `clusters` are globs; None: every cluster."""
+
+    key_id: str
+    name: str
+    role: Role
+    secret_hash: str
+    created_at: float
+    clusters: tuple[str, ...] | None = None
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A registered cluster. What its agent last told stays when the agent is gone."""
+
+    cluster_id: str
+    name: str
+    created_at: float
+    agent_version: str | None = None
+    kubernetes_version: str | None = None
+    last_seen: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An agent token of one cluster, known by its hash alone."""
+
+    token_id: str
+    cluster_id: str
+    secret_hash: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A client's piece of debugging work on one cluster."""
+
+    session_id: str
+    cluster_id: str
+    key_id: str
+    created_at: float
+    expires_at: float
+    last_activity: float
+    status: SessionStatus = "active"
+    closed_at: float | None = None
+    commands_executed: int = 0
+    metadata: dict[str, Any] = field(default_factory=dict)
+    correlation_id: str | None = None
+    service_identity: str | None = None
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """The record of one execution. Its output is read apart (`Store.read_output`): it may be large.
+
+    A Struct because every command makes three of them: a dataclass of twenty fields takes ten times as long to make.
+
+    `deadline_at` is when the hub ends what the agent has not. `reason` says in a sentence why a command ended that
+    did not end by itself. `output_bytes` counts stdout before any cut; `stored_bytes` what of stdout the store holds.
+    """
+
+    result_id: str
+    session_id: str
+    cluster_id: str
+    key_id: str
+    command_type: str
+    args: tuple[str, ...]
+    timeout_seconds: float
+    accepted_at: float
+    deadline_at: float
+    status: ResultStatus
+    correlation_id: str | None = None
+    service_identity: str | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    executor: str | None = None
+    reason: str | None = None
+    execution_time_ms: int | None = None
+    output_bytes: int = 0
+    omitted_bytes: int = 0
+    stored_bytes: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the command has not ended yet."""
+        return self.status in OPEN_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChunk:
+    """One numbered piece of a result's output."""
+
+    seq: int
+    stream: Literal["stdout", "stderr"]
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a command ended; with it an open result becomes a terminal one, once."""
+
+    status: Literal["completed", "failed", "timeout", "cancelled", "refused", "lost"]
+    ended_at: float
+    exit_code: int | None = None
+    executor: str | None = None
+    reason: str | None = None
+    execution_time_ms: int | None = None
+    output_bytes: int | None = None  # None: as many as are stored
+    omitted_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's Idempotency-Key. `fingerprint` is a hash of the request it stands for."""
+
+    key_id: str
+    value: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `Store.accept_command` did: the stored result, and whether this call stored it (else an earlier one)."""
+
+    result: Result
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session that was just closed or expired, with the ids of its commands that had not ended."""
+
+    session: Session
+    open_results: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputText:
+    """Stored output: `stdout` is the part asked for, `stderr` always whole."""
+
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """One page of sessions, newest first. `next_cursor` is None on the last page; `total` counts all that match."""
+
+    sessions: tuple[Session, ...]
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """How many rows a reaping removed."""
+
+    sessions: int = 0
+    results: int = 0

@@ -1,0 +1,97 @@
+"""The hub's settings: nested dataclasses, filled by `schemas/settings.py` (defaults < file < environment < flags).
+
+`server.port` is `KUBENTLY_HUB_SERVER_PORT` in the environment and `port` under `[server]` in the `--config` TOML file.
+docs/settings.md lists them all and a test holds the two together.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from schemas.frames import MAX_HEARTBEAT_INTERVAL_SECONDS
+
+ENVIRONMENT_PREFIX: Final = "KUBENTLY_HUB_"
+# The first admin key is a secret, not a setting: it is read once at start and never kept in an object that is logged.
+ADMIN_KEY_VARIABLE: Final = "KUBENTLY_HUB_ADMIN_KEY"
+
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where the hub listens."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080  # 0: a free one, told in the log
+    tls_cert: str | None = None  # PEM file of the certificate chain; with tls_key the hub serves https and wss
+    tls_key: str | None = None  # PEM file of the private key
+    drain_seconds: Seconds = 25.0  # how long a stopping hub waits for running commands; Kubernetes kills after 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """Where the hub keeps what it must not forget, and for how long."""
+
+    url: str = "sqlite:///./kubently.db"
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"  # FULL: also survives loss of power, at an fsync per commit
+    keep_results_seconds: Seconds = 7 * 86_400.0
+    keep_sessions_seconds: Seconds = 30 * 86_400.0
+    max_store_bytes: Natural = 10 * 1024**3  # over it the oldest ended results go first; 0: no bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """Requests per minute; 0: no limit. The first three are per API key, the others per client address."""
+
+    standard_per_minute: Natural = 100
+    execute_per_minute: Natural = 50
+    session_per_minute: Natural = 20
+    address_per_minute: Natural = 100  # requests without a valid key, failed authentications among them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agents:
+    """The hub's end of the links."""
+
+    heartbeat_interval_seconds: Annotated[float, Meta(gt=0, le=MAX_HEARTBEAT_INTERVAL_SECONDS)] = 20.0
+    hello_timeout_seconds: Seconds = 10.0  # from the upgrade to the hello
+    send_timeout_seconds: Seconds = 10.0  # an agent that does not take a frame for so long is cut
+    max_concurrent_commands: Annotated[int, Meta(ge=1, le=1024)] = 8  # per cluster
+    max_queued_commands: Natural = 100  # per cluster, behind the running ones
+    max_connections: Positive = 10_000
+    admissions_per_second: Positive = 200  # links admitted per second; the rest get 429 with Retry-After
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commands:
+    """Bounds on what a command may take."""
+
+    max_output_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 8 * 1024 * 1024
+    grace_seconds: Seconds = 5.0  # how long past its deadline the hub waits for the agent to end a command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """What the hub says on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set."""
+
+    server: Server = field(default_factory=Server)
+    database: Database = field(default_factory=Database)
+    ratelimit: RateLimit = field(default_factory=RateLimit)
+    agents: Agents = field(default_factory=Agents)
+    commands: Commands = field(default_factory=Commands)
+    log: Log = field(default_factory=Log)
+
+    def __post_init__(self) -> None:
+        if (self.server.tls_cert is None) != (self.server.tls_key is None):
+            raise ValueError("server.tls_cert and server.tls_key go together; set both or none")

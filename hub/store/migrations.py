@@ -1,0 +1,108 @@
+"""The tables, as numbered steps; sqlite-utils keeps track of which have run.
+
+A step is never changed once it has been released: a new one follows. Times are REAL seconds since the epoch.
+"""
+
+from typing import Final
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS: Final = Migrations("kubently")
+
+
+@MIGRATIONS()
+def m001_first_tables(db: Database) -> None:
+    """Keys, clusters, tokens, sessions, results and their output."""
+    keys = {
+        "key_id": str,
+        "name": str,
+        "role": str,
+        "secret_hash": str,
+        "created_at": float,
+        "clusters": str,
+        "expires_at": float,
+    }
+    db.table("keys").create(keys, pk="key_id", not_null={"name", "role", "secret_hash", "created_at"})
+    db.table("keys").create_index(["secret_hash"], unique=True)
+
+    clusters = {
+        "cluster_id": str,
+        "name": str,
+        "created_at": float,
+        "agent_version": str,
+        "kubernetes_version": str,
+        "last_seen": float,
+    }
+    db.table("clusters").create(clusters, pk="cluster_id", not_null={"name", "created_at"})
+
+    tokens = {"token_id": str, "cluster_id": str, "secret_hash": str, "created_at": float}
+    db.table("tokens").create(tokens, pk="token_id", not_null=set(tokens))
+    db.table("tokens").create_index(["secret_hash"], unique=True)
+    db.table("tokens").create_index(["cluster_id"])
+
+    sessions = {
+        "session_id": str,
+        "cluster_id": str,
+        "key_id": str,
+        "created_at": float,
+        "expires_at": float,
+        "last_activity": float,
+        "status": str,
+        "closed_at": float,
+        "commands_executed": int,
+        "metadata": str,
+        "correlation_id": str,
+        "service_identity": str,
+    }
+    nullable = {"closed_at", "correlation_id", "service_identity"}
+    db.table("sessions").create(sessions, pk="session_id", not_null=set(sessions) - nullable)
+    db.table("sessions").create_index(["status", "created_at", "session_id"])
+    db.table("sessions").create_index(["cluster_id", "status"])
+
+    results = {
+        "result_id": str,
+        "session_id": str,
+        "cluster_id": str,
+        "key_id": str,
+        "command_type": str,
+        "args": str,
+        "timeout_seconds": float,
+        "accepted_at": float,
+        "deadline_at": float,
+        "status": str,
+        "correlation_id": str,
+        "service_identity": str,
+        "ended_at": float,
+        "exit_code": int,
+        "executor": str,
+        "reason": str,
+        "execution_time_ms": int,
+        "output_bytes": int,
+        "omitted_bytes": int,
+        "stored_bytes": int,
+    }
+    nullable = {
+        "correlation_id",
+        "service_identity",
+        "ended_at",
+        "exit_code",
+        "executor",
+        "reason",
+        "execution_time_ms",
+    }
+    db.table("results").create(results, pk="result_id", not_null=set(results) - nullable)
+    db.table("results").create_index(["session_id"])
+    # The reaper asks every second; few commands are open at any time. A result is in one of the two indexes only.
+    db.execute("CREATE INDEX results_open ON results (deadline_at) WHERE ended_at IS NULL")
+    db.execute("CREATE INDEX results_ended ON results (ended_at) WHERE ended_at IS NOT NULL")
+
+    # `start` and `size` stand before `data`: SQLite then finds a byte offset without reading the output itself.
+    chunks = {"result_id": str, "seq": int, "stream": str, "start": int, "size": int, "data": str}
+    db.table("chunks").create(chunks, not_null=set(chunks))
+    db.table("chunks").create_index(["result_id", "seq"], unique=True)
+
+    idempotency = {"key_id": str, "value": str, "fingerprint": str, "result_id": str, "created_at": float}
+    db.table("idempotency").create(idempotency, pk=("key_id", "value"), not_null=set(idempotency))
+    db.table("idempotency").create_index(["created_at"])
+
+    db.table("health").create({"id": int, "padding": bytes}, pk="id")

@@ -1,0 +1,713 @@
+"""The store in one SQLite file. `writer.py` has the thread that writes, `readers.py` those that read.
+
+sqlite-utils makes and migrates the tables; the operations are plain SQL on its connection, since each command passes
+through two of them.
+"""
+
+import base64
+import binascii
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+from sqlite_utils import Database
+
+from hub.errors import (
+    AlreadyExists,
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    SessionNotActive,
+    StoreFull,
+    StoreUnusable,
+)
+from hub.records import (
+    Accepted,
+    Cluster,
+    EndedSession,
+    Ending,
+    Idempotency,
+    Key,
+    OutputChunk,
+    OutputText,
+    Reaped,
+    Result,
+    Session,
+    SessionPage,
+    SessionStatus,
+    Token,
+)
+from hub.store.migrations import MIGRATIONS
+from hub.store.readers import Readers
+from hub.store.writer import Writer
+
+_SCHEME: Final = "sqlite:///"
+_HEADER: Final = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html#the_database_header
+_BUSY_TIMEOUT_SECONDS: Final = 5.0
+_OPEN_TIMEOUT_SECONDS: Final = 1.0
+_WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_CHECK_SECONDS: Final = 1.0  # probes of /ready need no key: they must not be able to write as often as they like
+_IDEMPOTENCY_SECONDS: Final = 24 * 3600.0
+# A reaping batch ends at so many rows or so much output: a few tens of milliseconds of the writer's time.
+_REAP_ROWS: Final = 500
+_REAP_BYTES: Final = 16 * 1024 * 1024
+_VACUUM_PAGES: Final = 2000
+
+
+def _columns(record: type[Any], prefix: str = "") -> str:
+    return ", ".join(prefix + name for name in record.__match_args__)
+
+
+_KEY: Final = _columns(Key)
+_CLUSTER: Final = _columns(Cluster)
+_TOKEN: Final = _columns(Token)
+_SESSION: Final = _columns(Session)
+_RESULT: Final = _columns(Result)
+_RESULT_MARKS: Final = ", ".join("?" for _ in Result.__match_args__)
+
+
+class SqliteStore:
+    """See `Store` for what each method promises. One hub process per file: a lock file beside it keeps others out."""
+
+    def __init__(self, path: Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._lock: int | None = None
+        self._writer: Writer | None = None
+        self._readers: Readers | None = None
+        self._checked_at = float("-inf")
+
+    @classmethod
+    def from_url(cls, url: str, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> "SqliteStore":
+        """Make a store of `sqlite:///./relative.db` or `sqlite:////absolute.db`. Raises StoreUnusable."""
+        path = url.removeprefix(_SCHEME)
+        if path == url or not path or path == ":memory:":
+            raise StoreUnusable(f"{url} names no database file; write it like sqlite:///./kubently.db")
+        return cls(Path(path), synchronous=synchronous)
+
+    # life
+
+    async def open(self) -> None:
+        """See Store."""
+        self._take_lock()
+        try:
+            self._prepare_file()
+            connection = self._open_writer()
+        except BaseException:
+            self._drop_lock()
+            raise
+        self._writer = Writer(connection)
+        self._readers = Readers(self._connect_reader)
+
+    async def close(self) -> None:
+        """See Store."""
+        if self._writer is not None and self._readers is not None:
+            await self._readers.close()
+            await self._writer.close()
+            self._writer = self._readers = None
+            self._drop_lock()
+
+    async def check(self) -> None:
+        """See Store."""
+
+        def write(db: sqlite3.Connection) -> None:
+            # Enough to need pages of its own, so that a full disk shows.
+            db.execute("INSERT OR REPLACE INTO health (id, padding) VALUES (1, zeroblob(8192))")
+
+        if self._writer is not None:
+            self._writer.require_room()
+        if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+            await self._write(write)
+            self._checked_at = time.monotonic()
+
+    def _take_lock(self) -> None:
+        lock = f"{self._path}.lock"
+        try:
+            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnusable(f"{self._path} cannot be used: {error.strerror} ({lock})") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._drop_lock()
+            raise StoreUnusable(f"{self._path} is in use by another hub; stop it, or name another file") from None
+
+    def _drop_lock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _prepare_file(self) -> None:
+        """Make the file, readable by its owner alone, or see that what is there is a database of ours."""
+        path = self._path
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            if not path.is_file():
+                raise StoreUnusable(f"{path} is not a file")
+            descriptor = os.open(path, os.O_RDWR)
+            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+                header = file.read(len(_HEADER))
+        except OSError as error:
+            raise StoreUnusable(f"{path} cannot be written: {error.strerror}") from None
+        if header and header != _HEADER:
+            raise StoreUnusable(f"{path} is not an SQLite database; name another file")
+        if header:
+            self._refuse_newer()
+
+    def _refuse_newer(self) -> None:
+        known = {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=1)) as db:
+                applied = {migration.name for migration in MIGRATIONS.applied(Database(db, execute_plugins=False))}
+        except sqlite3.DatabaseError as error:
+            raise StoreUnusable(f"{self._path} cannot be read: {error}") from None
+        if applied - known:
+            raise StoreUnusable(f"{self._path} was written by a newer version of the hub; upgrade the hub")
+
+    def _open_writer(self) -> sqlite3.Connection:
+        try:
+            db = self._connect(timeout_seconds=_OPEN_TIMEOUT_SECONDS)
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or it is without effect
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {self._synchronous}")
+            db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("COMMIT")
+            MIGRATIONS.apply(Database(db, execute_plugins=False))
+            db.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT_SECONDS * 1000)}")
+        except sqlite3.DatabaseError as error:
+            raise StoreUnusable(f"{self._path} cannot be opened: {error}") from None
+        return db
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        db = self._connect(timeout_seconds=_BUSY_TIMEOUT_SECONDS)
+        db.execute("PRAGMA query_only = ON")
+        return db
+
+    def _connect(self, *, timeout_seconds: float) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._path,
+            timeout=timeout_seconds,
+            isolation_level=None,  # transactions are begun and ended by the writer
+            check_same_thread=False,  # opened here, then used by one thread alone
+            cached_statements=256,
+        )
+
+    async def _write(self, operation: Any) -> Any:
+        if self._writer is None:
+            raise StoreFull("The store is closed")
+        return await self._writer.submit(operation)
+
+    async def _read(self, query: Any) -> Any:
+        if self._readers is None:
+            raise StoreFull("The store is closed")
+        return await self._readers.read(query)
+
+    # keys
+
+    async def add_key(self, key: Key) -> None:
+        """See Store."""
+        clusters = None if key.clusters is None else _json(key.clusters)
+        row = (key.key_id, key.name, key.role, key.secret_hash, key.created_at, clusters, key.expires_at)
+        await self._write(lambda db: db.execute(f"INSERT INTO keys ({_KEY}) VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+
+    async def find_key(self, secret_hash: str) -> Key | None:
+        """See Store."""
+        query = f"SELECT {_KEY} FROM keys WHERE secret_hash = ?"
+        row = await self._read(lambda db: db.execute(query, (secret_hash,)).fetchone())
+        return _key(row) if row else None
+
+    async def list_keys(self) -> list[Key]:
+        """See Store."""
+        query = f"SELECT {_KEY} FROM keys ORDER BY created_at, key_id"
+        return [_key(row) for row in await self._read(lambda db: db.execute(query).fetchall())]
+
+    async def remove_key(self, key_id: str) -> Key | None:
+        """See Store."""
+        query = f"DELETE FROM keys WHERE key_id = ? RETURNING {_KEY}"
+        row = await self._write(lambda db: db.execute(query, (key_id,)).fetchone())
+        return _key(row) if row else None
+
+    # clusters and their tokens
+
+    async def add_cluster(self, cluster: Cluster, token: Token) -> None:
+        """See Store."""
+
+        def write(db: sqlite3.Connection) -> None:
+            if _cluster_exists(db, cluster.cluster_id):
+                raise AlreadyExists(f"Cluster exists: {cluster.cluster_id}")
+            db.execute(f"INSERT INTO clusters ({_CLUSTER}) VALUES (?, ?, ?, ?, ?, ?)", _values(cluster))
+            db.execute(f"INSERT INTO tokens ({_TOKEN}) VALUES (?, ?, ?, ?)", _values(token))
+
+        await self._write(write)
+
+    async def get_cluster(self, cluster_id: str) -> Cluster | None:
+        """See Store."""
+        query = f"SELECT {_CLUSTER} FROM clusters WHERE cluster_id = ?"
+        row = await self._read(lambda db: db.execute(query, (cluster_id,)).fetchone())
+        return Cluster(*row) if row else None
+
+    async def list_clusters(self) -> list[Cluster]:
+        """See Store."""
+        query = f"SELECT {_CLUSTER} FROM clusters ORDER BY cluster_id"
+        return [Cluster(*row) for row in await self._read(lambda db: db.execute(query).fetchall())]
+
+    async def remove_cluster(self, cluster_id: str, now: float) -> list[EndedSession] | None:
+        """See Store."""
+
+        def write(db: sqlite3.Connection) -> list[EndedSession] | None:
+            if not db.execute("DELETE FROM clusters WHERE cluster_id = ?", (cluster_id,)).rowcount:
+                return None
+            db.execute("DELETE FROM tokens WHERE cluster_id = ?", (cluster_id,))
+            query = "SELECT session_id FROM sessions WHERE cluster_id = ? AND status = 'active'"
+            ids = [row[0] for row in db.execute(query, (cluster_id,)).fetchall()]
+            return [_end_session(db, session_id, "closed", now) for session_id in ids]
+
+        ended: list[EndedSession] | None = await self._write(write)
+        return ended
+
+    async def record_agent(
+        self, cluster_id: str, *, agent_version: str, kubernetes_version: str | None, now: float
+    ) -> None:
+        """See Store."""
+        query = "UPDATE clusters SET agent_version = ?, kubernetes_version = ?, last_seen = ? WHERE cluster_id = ?"
+        await self._write(lambda db: db.execute(query, (agent_version, kubernetes_version, now, cluster_id)))
+
+    async def record_seen(self, seen: Mapping[str, float]) -> None:
+        """See Store."""
+        rows = [(at, cluster_id) for cluster_id, at in seen.items()]
+        await self._write(lambda db: db.executemany("UPDATE clusters SET last_seen = ? WHERE cluster_id = ?", rows))
+
+    async def add_token(self, token: Token) -> None:
+        """See Store."""
+
+        def write(db: sqlite3.Connection) -> None:
+            if not _cluster_exists(db, token.cluster_id):
+                raise NotFound(f"Cluster not found: {token.cluster_id}")
+            db.execute(f"INSERT INTO tokens ({_TOKEN}) VALUES (?, ?, ?, ?)", _values(token))
+
+        await self._write(write)
+
+    async def find_token(self, secret_hash: str) -> Token | None:
+        """See Store."""
+        query = f"SELECT {_TOKEN} FROM tokens WHERE secret_hash = ?"
+        row = await self._read(lambda db: db.execute(query, (secret_hash,)).fetchone())
+        return Token(*row) if row else None
+
+    async def list_tokens(self, cluster_id: str) -> list[Token]:
+        """See Store."""
+        query = f"SELECT {_TOKEN} FROM tokens WHERE cluster_id = ? ORDER BY created_at, token_id"
+        return [Token(*row) for row in await self._read(lambda db: db.execute(query, (cluster_id,)).fetchall())]
+
+    async def remove_token(self, cluster_id: str, token_id: str) -> bool:
+        """See Store."""
+        query = "DELETE FROM tokens WHERE cluster_id = ? AND token_id = ?"
+        return bool(await self._write(lambda db: db.execute(query, (cluster_id, token_id)).rowcount))
+
+    # sessions
+
+    async def add_session(self, session: Session) -> None:
+        """See Store."""
+        row = _values(replace(session, metadata=_json(session.metadata)))  # type: ignore[arg-type]
+
+        def write(db: sqlite3.Connection) -> None:
+            if not _cluster_exists(db, session.cluster_id):
+                raise NotFound(f"Cluster not found: {session.cluster_id}")
+            db.execute(f"INSERT INTO sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+        await self._write(write)
+
+    async def get_session(self, session_id: str) -> Session | None:
+        """See Store."""
+        query = f"SELECT {_SESSION} FROM sessions WHERE session_id = ?"
+        row = await self._read(lambda db: db.execute(query, (session_id,)).fetchone())
+        return _session(row) if row else None
+
+    async def list_sessions(
+        self, *, cluster_id: str | None, status: SessionStatus | None, limit: int, cursor: str | None
+    ) -> SessionPage:
+        """See Store."""
+        after = _read_cursor(cursor) if cursor is not None else None
+        matches = "(? IS NULL OR cluster_id = ?) AND (? IS NULL OR status = ?)"
+        values = [cluster_id, cluster_id, status, status]
+
+        def query(db: sqlite3.Connection) -> tuple[list[Any], int]:
+            total = db.execute(f"SELECT count(*) FROM sessions WHERE {matches}", values).fetchone()[0]
+            beyond = "" if after is None else " AND (created_at, session_id) < (?, ?)"
+            rows = db.execute(
+                f"SELECT {_SESSION} FROM sessions WHERE {matches}{beyond}"
+                " ORDER BY created_at DESC, session_id DESC LIMIT ?",
+                [*values, *(after or ()), limit + 1],
+            ).fetchall()
+            return rows, total
+
+        rows, total = await self._read(query)
+        sessions = tuple(_session(row) for row in rows[:limit])
+        next_cursor = _write_cursor(sessions[-1]) if len(rows) > limit else None
+        return SessionPage(sessions, total, next_cursor)
+
+    async def count_active_sessions(self, cluster_id: str) -> int:
+        """See Store."""
+        query = "SELECT count(*) FROM sessions WHERE cluster_id = ? AND status = 'active'"
+        return int(await self._read(lambda db: db.execute(query, (cluster_id,)).fetchone()[0]))
+
+    async def close_session(self, session_id: str, now: float) -> EndedSession | None:
+        """See Store."""
+
+        def write(db: sqlite3.Connection) -> EndedSession | None:
+            row = db.execute(f"SELECT {_SESSION} FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
+            if row is None:
+                return None
+            session = _session(row)
+            if session.status != "active":
+                return EndedSession(session, ())
+            if session.expires_at <= now:
+                return _end_session(db, session_id, "expired", session.expires_at)
+            return _end_session(db, session_id, "closed", now)
+
+        ended: EndedSession | None = await self._write(write)
+        return ended
+
+    async def expire_sessions(self, now: float) -> list[EndedSession]:
+        """See Store."""
+        query = "SELECT session_id, expires_at FROM sessions WHERE status = 'active' AND expires_at <= ?"
+        rows = await self._read(lambda db: db.execute(query, (now,)).fetchall())
+        if not rows:
+            return []
+
+        def write(db: sqlite3.Connection) -> list[EndedSession]:
+            due = db.execute(query, (now,)).fetchall()
+            return [_end_session(db, session_id, "expired", at) for session_id, at in due]
+
+        ended: list[EndedSession] = await self._write(write)
+        return ended
+
+    # commands and results
+
+    async def accept_command(
+        self,
+        result: Result,
+        *,
+        owner: str | None,
+        idempotency: Idempotency | None,
+        fallback_correlation_id: str | None = None,
+    ) -> Accepted:
+        """See Store."""
+        args = _json(result.args)
+
+        def write(db: sqlite3.Connection) -> Accepted:
+            if idempotency is not None:
+                earlier = _earlier(db, idempotency, result.accepted_at)
+                if earlier is not None:
+                    return Accepted(earlier, is_new=False)
+            session = db.execute(
+                "UPDATE sessions SET commands_executed = commands_executed + 1, last_activity = ?"
+                " WHERE session_id = ? AND (? IS NULL OR key_id = ?) AND cluster_id = ? AND status = 'active'"
+                " AND expires_at > ? RETURNING correlation_id",
+                (result.accepted_at, result.session_id, owner, owner, result.cluster_id, result.accepted_at),
+            ).fetchone()
+            if session is None:
+                raise _why_not(db, result, owner)
+            stored = result
+            if result.correlation_id is None:
+                stored = msgspec.structs.replace(result, correlation_id=session[0] or fallback_correlation_id)
+            db.execute(
+                f"INSERT INTO results ({_RESULT}) VALUES ({_RESULT_MARKS})",
+                (
+                    stored.result_id,
+                    stored.session_id,
+                    stored.cluster_id,
+                    stored.key_id,
+                    stored.command_type,
+                    args,
+                    stored.timeout_seconds,
+                    stored.accepted_at,
+                    stored.deadline_at,
+                    stored.status,
+                    stored.correlation_id,
+                    stored.service_identity,
+                    *(None,) * 5,
+                    0,
+                    0,
+                    0,
+                ),
+            )
+            if idempotency is not None:
+                db.execute(
+                    "INSERT OR REPLACE INTO idempotency (key_id, value, fingerprint, result_id, created_at)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (*_values(idempotency), stored.result_id, stored.accepted_at),
+                )
+            return Accepted(stored, is_new=True)
+
+        accepted: Accepted = await self._write(write)
+        return accepted
+
+    async def find_accepted(self, idempotency: Idempotency, now: float) -> Result | None:
+        """See Store."""
+        earlier: Result | None = await self._read(lambda db: _earlier(db, idempotency, now))
+        return earlier
+
+    async def mark_running(self, result_id: str) -> None:
+        """See Store."""
+        query = "UPDATE results SET status = 'running' WHERE result_id = ? AND status = 'queued'"
+        await self._write(lambda db: db.execute(query, (result_id,)))
+
+    async def append_output(self, result_id: str, chunks: Sequence[OutputChunk]) -> None:
+        """See Store."""
+
+        def write(db: sqlite3.Connection) -> None:
+            added = _add_chunks(db, result_id, chunks)
+            if added:
+                db.execute("UPDATE results SET stored_bytes = stored_bytes + ? WHERE result_id = ?", (added, result_id))
+
+        await self._write(write)
+
+    async def end_command(self, result_id: str, ending: Ending, chunks: Sequence[OutputChunk] = ()) -> Result | None:
+        """See Store."""
+
+        def write(db: sqlite3.Connection) -> Any:
+            added = _add_chunks(db, result_id, chunks)
+            return db.execute(
+                "UPDATE results SET status = ?, ended_at = ?, exit_code = ?, executor = ?, reason = ?,"
+                " execution_time_ms = ?, output_bytes = coalesce(?, stored_bytes + ?), omitted_bytes = ?,"
+                f" stored_bytes = stored_bytes + ? WHERE result_id = ? AND ended_at IS NULL RETURNING {_RESULT}",
+                (
+                    ending.status,
+                    ending.ended_at,
+                    ending.exit_code,
+                    ending.executor,
+                    ending.reason,
+                    ending.execution_time_ms,
+                    ending.output_bytes,
+                    added,
+                    ending.omitted_bytes,
+                    added,
+                    result_id,
+                ),
+            ).fetchone()
+
+        row = await self._write(write)
+        return _result(row) if row else None
+
+    async def get_result(self, result_id: str) -> Result | None:
+        """See Store."""
+        query = f"SELECT {_RESULT} FROM results WHERE result_id = ?"
+        row = await self._read(lambda db: db.execute(query, (result_id,)).fetchone())
+        return _result(row) if row else None
+
+    async def read_output(self, result_id: str, *, offset: int = 0, limit: int | None = None) -> OutputText:
+        """See Store."""
+        last = 2**62 if limit is None else offset + limit
+
+        def query(db: sqlite3.Connection) -> OutputText:
+            # The first character may end, and the last begin, a few bytes beyond the part that was asked for.
+            rows = db.execute(
+                "SELECT start, data FROM chunks WHERE result_id = ? AND stream = 'stdout'"
+                " AND start + size > ? AND start < ? ORDER BY seq",
+                (result_id, offset, last + 4),
+            ).fetchall()
+            errors = db.execute(
+                "SELECT data FROM chunks WHERE result_id = ? AND stream = 'stderr' ORDER BY seq", (result_id,)
+            ).fetchall()
+            stderr = "".join(row[0] for row in errors)
+            if not rows or (offset == 0 and limit is None):
+                return OutputText("".join(row[1] for row in rows), stderr)
+            text = "".join(row[1] for row in rows).encode()
+            return OutputText(_part(text, offset - rows[0][0], limit), stderr)
+
+        output: OutputText = await self._read(query)
+        return output
+
+    async def list_open_results(self) -> list[Result]:
+        """See Store."""
+        query = f"SELECT {_RESULT} FROM results WHERE ended_at IS NULL ORDER BY accepted_at"
+        return [_result(row) for row in await self._read(lambda db: db.execute(query).fetchall())]
+
+    async def list_overdue(self, now: float) -> list[Result]:
+        """See Store."""
+        query = f"SELECT {_RESULT} FROM results WHERE ended_at IS NULL AND deadline_at <= ?"
+        return [_result(row) for row in await self._read(lambda db: db.execute(query, (now,)).fetchall())]
+
+    # housekeeping
+
+    async def reap(
+        self, now: float, *, keep_results_seconds: float, keep_sessions_seconds: float, max_store_bytes: int
+    ) -> Reaped:
+        """See Store. The store's size is what its pages in use take; freed ones go back to the file system in steps."""
+        results = sessions = 0
+        while removed := await self._write(lambda db: _reap_results(db, now - keep_results_seconds)):
+            results += removed
+        while max_store_bytes and await self._read(_used_bytes) > max_store_bytes:
+            removed = await self._write(lambda db: _reap_results(db, now))
+            if not removed:
+                break
+            results += removed
+        while removed := await self._write(lambda db: _reap_sessions(db, now - keep_sessions_seconds)):
+            sessions += removed
+        query = "DELETE FROM idempotency WHERE created_at <= ?"
+        await self._write(lambda db: db.execute(query, (now - _IDEMPOTENCY_SECONDS,)))
+        await self._write(_vacuum)
+        return Reaped(sessions, results)
+
+
+# rows to records
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _values(record: Any) -> tuple[Any, ...]:
+    return tuple(getattr(record, name) for name in record.__match_args__)
+
+
+def _key(row: Any) -> Key:
+    key = Key(*row)
+    return key if key.clusters is None else replace(key, clusters=tuple(msgspec.json.decode(row[5])))
+
+
+def _session(row: Any) -> Session:
+    values = list(row)
+    values[9] = msgspec.json.decode(values[9])
+    return Session(*values)
+
+
+def _result(row: Any) -> Result:
+    values = list(row)
+    values[5] = tuple(msgspec.json.decode(values[5]))
+    return Result(*values)
+
+
+# pieces of transactions
+
+
+def _cluster_exists(db: sqlite3.Connection, cluster_id: str) -> bool:
+    return db.execute("SELECT 1 FROM clusters WHERE cluster_id = ?", (cluster_id,)).fetchone() is not None
+
+
+def _end_session(db: sqlite3.Connection, session_id: str, status: SessionStatus, at: float) -> EndedSession:
+    query = f"UPDATE sessions SET status = ?, closed_at = ? WHERE session_id = ? RETURNING {_SESSION}"
+    session = _session(db.execute(query, (status, at, session_id)).fetchone())
+    query = "SELECT result_id FROM results WHERE session_id = ? AND ended_at IS NULL"
+    return EndedSession(session, tuple(row[0] for row in db.execute(query, (session_id,)).fetchall()))
+
+
+def _why_not(db: sqlite3.Connection, result: Result, owner: str | None) -> Exception:
+    """Why a session takes no command."""
+    query = f"SELECT {_SESSION} FROM sessions WHERE session_id = ?"
+    row = db.execute(query, (result.session_id,)).fetchone()
+    session = _session(row) if row else None
+    if session is None or owner not in (None, session.key_id):
+        return NotFound(f"Session not found: {result.session_id}")
+    if session.cluster_id != result.cluster_id:
+        message = f"The session is of cluster {session.cluster_id}, not {result.cluster_id}"
+        return InvalidRequest(message, field="cluster_id", code="cluster_mismatch")
+    status = "expired" if session.status == "active" else session.status
+    return SessionNotActive(f"Session is {status}: {result.session_id}", details={"status": status})
+
+
+def _earlier(db: sqlite3.Connection, idempotency: Idempotency, now: float) -> Result | None:
+    row = db.execute(
+        f"SELECT fingerprint, {_columns(Result, 'results.')} FROM idempotency JOIN results USING (result_id)"
+        " WHERE idempotency.key_id = ? AND value = ? AND created_at > ?",
+        (idempotency.key_id, idempotency.value, now - _IDEMPOTENCY_SECONDS),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != idempotency.fingerprint:
+        raise IdempotencyConflict("This Idempotency-Key was used with another request")
+    return _result(row[1:])
+
+
+def _add_chunks(db: sqlite3.Connection, result_id: str, chunks: Sequence[OutputChunk]) -> int:
+    """Insert chunks behind what an open result has of stdout; how many bytes of stdout were new."""
+    added = 0
+    query = (
+        "INSERT OR IGNORE INTO chunks (result_id, seq, stream, start, size, data)"
+        " SELECT ?, ?, ?, stored_bytes + ?, ?, ? FROM results WHERE result_id = ? AND ended_at IS NULL"
+    )
+    for chunk in chunks:
+        size = len(chunk.data.encode())
+        values = (result_id, chunk.seq, chunk.stream, added, size, chunk.data, result_id)
+        is_new = db.execute(query, values).rowcount
+        if is_new and chunk.stream == "stdout":
+            added += size
+    return added
+
+
+def _part(text: bytes, first: int, limit: int | None) -> str:
+    """Whole characters of UTF-8 `text` from the first that begins at or after byte `first`; see Store.read_output."""
+    first = max(0, first)
+    while first < len(text) and text[first] & 0xC0 == 0x80:
+        first += 1
+    last = len(text) if limit is None else min(len(text), first + limit)
+    while last > first and last < len(text) and text[last] & 0xC0 == 0x80:
+        last -= 1
+    if last == first < len(text):
+        last += 1
+        while last < len(text) and text[last] & 0xC0 == 0x80:
+            last += 1
+    return text[first:last].decode()
+
+
+def _used_bytes(db: sqlite3.Connection) -> int:
+    pages, free, size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _vacuum(db: sqlite3.Connection) -> None:
+    """Give freed pages back to the file system, some at a time."""
+    free = db.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(free, _VACUUM_PAGES)):
+        db.execute("PRAGMA incremental_vacuum(1)")  # Python steps a statement without columns only once: one page
+
+
+def _reap_results(db: sqlite3.Connection, before: float) -> int:
+    """Remove the oldest results that ended at or before a time, a batch of them; how many."""
+    query = "SELECT result_id, stored_bytes FROM results WHERE ended_at <= ? ORDER BY ended_at LIMIT ?"
+    ids, size = [], 0
+    for result_id, stored_bytes in db.execute(query, (before, _REAP_ROWS)):
+        ids.append((result_id,))
+        size += stored_bytes
+        if size > _REAP_BYTES:
+            break
+    db.executemany("DELETE FROM chunks WHERE result_id = ?", ids)
+    db.executemany("DELETE FROM results WHERE result_id = ?", ids)
+    return len(ids)
+
+
+def _reap_sessions(db: sqlite3.Connection, before: float) -> int:
+    query = (
+        "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status != 'active'"
+        " AND closed_at <= ? AND NOT EXISTS (SELECT 1 FROM results WHERE results.session_id = sessions.session_id)"
+        " LIMIT ?)"
+    )
+    return db.execute(query, (before, _REAP_ROWS)).rowcount
+
+
+# cursors
+
+
+def _write_cursor(session: Session) -> str:
+    return base64.urlsafe_b64encode(f"{session.created_at!r} {session.session_id}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        created_at, _, session_id = text.partition(" ")
+        return float(created_at), session_id
+    except (binascii.Error, ValueError):
+        message = "cursor is not one that this listing gave; start without one"
+        raise InvalidRequest(message, field="cursor", code="invalid_value") from None

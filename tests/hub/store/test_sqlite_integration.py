@@ -1,0 +1,254 @@
+"""What is SQLite's own: files and their modes, a full disk, kill -9, two hubs on one file."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub.errors import StoreFull, StoreUnusable
+from hub.records import Cluster, Ending, OutputChunk, Session, Token
+from hub.store.sqlite import SqliteStore
+from tests.contract.test_store import NOW, a_result, accept, add_cluster, open_session
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB; where nothing may be mounted the test is left to its twin without one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("may not mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def fill(store: SqliteStore, session: Session) -> None:
+    """Write results until the disk is full."""
+
+    async def write() -> None:
+        for _ in range(200):
+            result = await accept(store, session)
+            chunk = OutputChunk(1, "stdout", "x" * 50_000)
+            await store.end_command(result.result_id, Ending("completed", NOW), [chunk])
+
+    with pytest.raises(StoreFull):
+        await write()
+
+
+async def test_a_full_disk_is_said_and_survived(small_disk: Path) -> None:
+    store = SqliteStore(small_disk / "x.db")
+    await store.open()
+    session = await open_session(store)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_000_000)
+    await fill(store, session)
+    with pytest.raises(StoreFull):
+        await store.check()
+    assert await store.get_session(session.session_id) is not None
+    ballast.unlink()
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(StoreFull):
+                await store.check()
+                break
+            await asyncio.sleep(0.05)
+    await accept(store, session)
+    await store.close()
+
+
+async def test_a_full_database_takes_new_rows_after_a_reaping(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    session = await open_session(store)
+    assert store._writer is not None
+    await store._writer.submit(lambda db: db.execute("PRAGMA max_page_count = 400").fetchone())
+    await fill(store, session)
+    reaped = await store.reap(NOW + 10, keep_results_seconds=1, keep_sessions_seconds=1, max_store_bytes=0)
+    assert reaped.results > 0
+    await accept(store, session)
+    await store.close()
+
+
+async def test_neighbours_of_a_write_that_fills_the_disk_hear_the_truth(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    session = await open_session(store)
+    results = [await accept(store, session) for _ in range(30)]
+    assert store._writer is not None
+    await store._writer.submit(lambda db: db.execute("PRAGMA max_page_count = 60").fetchone())
+    chunk = OutputChunk(1, "stdout", "x" * 30_000)
+    outcomes = await asyncio.gather(
+        *(store.end_command(result.result_id, Ending("completed", NOW), [chunk]) for result in results),
+        return_exceptions=True,
+    )
+    assert any(isinstance(outcome, StoreFull) for outcome in outcomes)
+    for result, outcome in zip(results, outcomes, strict=True):
+        stored = await store.get_result(result.result_id)
+        assert stored is not None
+        assert stored.is_open is isinstance(outcome, StoreFull)
+    await store.close()
+
+
+async def test_the_file_shrinks_when_rows_go(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    store = SqliteStore(path)
+    await store.open()
+    session = await open_session(store)
+    for _ in range(30):
+        result = await accept(store, session)
+        await store.end_command(result.result_id, Ending("completed", NOW), [OutputChunk(1, "stdout", "x" * 10**6)])
+    for _ in range(8):
+        await store.reap(NOW + 10, keep_results_seconds=1, keep_sessions_seconds=1, max_store_bytes=0)
+    await store.close()
+    assert path.stat().st_size < 5_000_000
+
+
+async def test_files_are_their_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = SqliteStore(tmp_path / "x.db")
+        await store.open()
+        await add_cluster(store)
+        assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
+            ("x.db", "x.db-wal", "x.db-shm", "x.db.lock"), 0o600
+        )
+        await store.close()
+    finally:
+        os.umask(before)
+
+
+async def test_one_hub_per_file(tmp_path: Path) -> None:
+    first, second = SqliteStore(tmp_path / "x.db"), SqliteStore(tmp_path / "x.db")
+    await first.open()
+    with pytest.raises(StoreUnusable, match="in use by another hub"):
+        await second.open()
+    await first.close()
+    await second.open()
+    await second.close()
+
+
+@pytest.mark.parametrize("url", ["x.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgres://x/y"])
+def test_urls_that_name_no_file(url: str) -> None:
+    with pytest.raises(StoreUnusable, match="names no database file"):
+        SqliteStore.from_url(url)
+
+
+async def unusable(path: Path, says: str) -> None:
+    before = path.read_bytes() if path.is_file() else None
+    store = SqliteStore(path)
+    with pytest.raises(StoreUnusable, match=says) as caught:
+        await store.open()
+    assert str(path) in str(caught.value)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+async def test_files_that_cannot_be_used_are_left_as_they_are(tmp_path: Path) -> None:
+    await unusable(tmp_path / "no" / "x.db", "No such file or directory")
+    await unusable(tmp_path, "not a file")
+    text = tmp_path / "text"
+    text.write_bytes(b"SQLite format 3, it says, but is a letter" * 50)
+    await unusable(text, "not an SQLite database")
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"SQLite format 3\x00" + os.urandom(5000))
+    await unusable(broken, "cannot be")
+    newer = tmp_path / "newer"
+    store = SqliteStore(newer)
+    await store.open()
+    await store.close()
+    with contextlib.closing(sqlite3.connect(newer)) as db, db:
+        row = ("kubently", "m999", "2030-01-01")
+        db.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)", row)
+    await unusable(newer, "newer version")
+
+
+async def test_a_database_another_program_has_locked(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    await store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnusable, match="locked"):
+            await SqliteStore(tmp_path / "x.db").open()
+        db.execute("ROLLBACK")
+    await store.open()
+    await store.close()
+
+
+async def test_a_store_that_was_opened_twice_in_a_row_keeps_its_rows(tmp_path: Path) -> None:
+    for number in range(3):
+        store = SqliteStore(tmp_path / "x.db")
+        await store.open()
+        await store.add_cluster(Cluster(f"c{number}", "x", NOW), Token(f"t{number}", f"c{number}", f"h{number}", NOW))
+        assert len(await store.list_clusters()) == number + 1
+        await store.close()
+
+
+HAMMER = """
+import asyncio, sys
+from pathlib import Path
+from hub.store.sqlite import SqliteStore
+from hub.records import Ending, OutputChunk
+from tests.contract.test_store import NOW, accept, open_session
+
+async def work(store, session):
+    while True:
+        result = await accept(store, session)
+        print("accepted", result.result_id, flush=True)
+        await store.end_command(result.result_id, Ending("completed", NOW), [OutputChunk(1, "stdout", "x" * 500)])
+        print("ended", result.result_id, flush=True)
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    session = await open_session(store)
+    await asyncio.gather(*(work(store, session) for _ in range(8)))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    for number in range(5):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HAMMER, path, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
+        )
+        assert child.stdout is not None
+        lines = [(await child.stdout.readline()).decode().split() for _ in range(200 + 77 * number)]
+        child.kill()
+        lines += [
+            line.split()
+            for line in (await child.stdout.read()).decode().splitlines(keepends=True)
+            if line.endswith("\n")
+        ]
+        await child.wait()
+        store = SqliteStore(path)
+        await store.open()
+        for what, result_id in lines:
+            result = await store.get_result(result_id)
+            assert result is not None
+            if what == "ended":
+                assert result.status == "completed"
+                assert (await store.read_output(result_id)).stdout == "x" * 500
+        await store.close()
+
+
+async def test_an_open_result_is_not_reaped_for_size(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    session = await open_session(store)
+    result = a_result(session)
+    await store.accept_command(result, owner=None, idempotency=None)
+    await store.append_output(result.result_id, [OutputChunk(1, "stdout", "x" * 10**6)])
+    reaped = await store.reap(NOW, keep_results_seconds=1, keep_sessions_seconds=1, max_store_bytes=1000)
+    assert reaped.results == 0
+    await store.close()
