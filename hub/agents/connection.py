@@ -1,0 +1,225 @@
+"""One agent's socket, from its hello to its end.
+
+Frames that must be stored are handed to the collector in tasks, one chain per command: a command's frames are stored in
+their order, and no command waits for another's.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import WSMsgType, web
+
+from hub.settings import Agents
+from schemas import codec
+from schemas.frames import (
+    CLOSE_REASONS,
+    Ack,
+    CloseCode,
+    Exit,
+    Heartbeat,
+    Hello,
+    HubFrame,
+    Leaving,
+    Output,
+    Run,
+)
+
+_log = logging.getLogger(__name__)
+
+Collect = Callable[[Output | Exit], Awaitable[None]]
+
+# Unstored bytes of one agent the hub holds; beyond, it stops reading that socket until the store has caught up.
+_MAX_UNSTORED_BYTES: Final = 1024 * 1024
+# Acknowledgements wait this long for company, unless as many or as much have gathered: a short command then costs one
+# frame down and one frame up, and the agent's outbox stays small.
+_ACK_DELAY_SECONDS: Final = 0.2
+_ACK_MAX_RESULTS: Final = 64
+_ACK_MAX_BYTES: Final = 256 * 1024
+# What an agent may send of one command beyond `max_output_bytes`: stderr and the rounding of frames.
+OUTPUT_SLACK_BYTES: Final = 2 * 1024 * 1024
+# When a link breaks, frames that arrived before it did have this long to be stored.
+_SETTLE_SECONDS: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """A command this connection carries. `stored` is the last task of its chain."""
+
+    bytes_left: int
+    stored: asyncio.Task[None] | None = None
+
+
+class Connection:
+    """The hub's end of one link. `send` and `close` may be called from any task; `read` belongs to the endpoint's."""
+
+    def __init__(
+        self, socket: web.WebSocketResponse, hello: Hello, token_id: str, collect: Collect, settings: Agents
+    ) -> None:
+        self.cluster_id = hello.cluster_id
+        self.hello = hello
+        self.token_id = token_id
+        self.is_leaving = False
+        self._socket = socket
+        self._collect = collect
+        self._settings = settings
+        self._running: dict[str, _Running] = {}
+        self._unstored_bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._acks: dict[str, int] = {}
+        self._ack_bytes = 0
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._sent_at = self._loop.time()
+
+    @property
+    def last_seen(self) -> float:
+        """When the agent was last heard, in seconds since the epoch."""
+        return time.time() - (self._loop.time() - self._heard_at)
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long nothing was heard."""
+        return self._loop.time() - self._heard_at
+
+    @property
+    def unsaid_seconds(self) -> float:
+        """For how long nothing was sent."""
+        return self._loop.time() - self._sent_at
+
+    async def send(self, frame: HubFrame) -> bool:
+        """Send one frame. False: the link is broken, or the agent did not take it in time and is cut off."""
+        if isinstance(frame, Run):
+            if self.is_leaving:
+                return False
+            self._running[frame.result_id] = _Running(frame.max_output_bytes + OUTPUT_SLACK_BYTES)
+        self._sent_at = self._loop.time()
+        try:
+            async with asyncio.timeout(self._settings.send_timeout_seconds):
+                await self._socket.send_str(codec.encode(frame))
+        except TimeoutError:
+            self.close_soon(CloseCode.SLOW_PEER)
+            return False
+        except (ConnectionError, RuntimeError):  # aiohttp: RuntimeError once the socket is closing
+            return False
+        return True
+
+    def send_soon(self, frame: HubFrame) -> None:
+        """Send one frame from a task of this connection's own."""
+        self._own(self._send_quietly(frame), f"send {self.cluster_id}")
+
+    async def read(self, on_leaving: Callable[["Connection"], None]) -> None:
+        """Take frames until the socket closes, by either side. Returns after the close, never raises for the peer."""
+        async for message in self._socket:
+            self._heard_at = self._loop.time()
+            if message.type is not WSMsgType.TEXT:
+                await self.close(CloseCode.MALFORMED_FRAME, "a binary message; frames are JSON text")
+                break
+            try:
+                frame = codec.decode_agent(message.data)
+            except codec.FrameError as error:
+                await self.close(CloseCode.MALFORMED_FRAME, str(error))
+                break
+            match frame:
+                case Output() | Exit():
+                    await self._take(frame, len(message.data))
+                case Leaving(reason=reason):
+                    _log.info("agent leaving", extra={"cluster_id": self.cluster_id, "reason": reason})
+                    self.is_leaving = True
+                    on_leaving(self)
+                case Hello():
+                    await self.close(CloseCode.PROTOCOL_VIOLATION, "a second hello")
+                    break
+                case Heartbeat() | None:
+                    pass
+
+    async def settle(self) -> list[str]:
+        """After `read`: finish storing what arrived. Returns the ids of the commands that are now nobody's."""
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_SETTLE_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        return list(self._running)
+
+    async def close(self, code: int, detail: str = "") -> None:
+        """Close the link, saying why on both sides. Never waits longer than the socket's own close timeout."""
+        reason = CLOSE_REASONS[code]
+        _log.log(
+            logging.INFO if code in (CloseCode.NORMAL, CloseCode.GOING_AWAY) else logging.WARNING,
+            "closing an agent's link",
+            extra={"cluster_id": self.cluster_id, "code": code, "reason": reason, "detail": detail},
+        )
+        message = f"{reason}: {detail}" if detail else reason
+        await self._socket.close(code=code, message=message.encode()[:120])  # RFC 6455 §5.5: 125 bytes with the code
+
+    def close_soon(self, code: int, detail: str = "") -> None:
+        """Close the link from a task of its own, for callers that must not wait for the peer."""
+        self._own(self.close(code, detail), f"close {self.cluster_id}")
+
+    async def _take(self, frame: Output | Exit, size: int) -> None:
+        running = self._running.get(frame.result_id)
+        if running is None:
+            return  # ended by the hub meanwhile, or never of this link
+        chunks = frame.chunks if isinstance(frame, Exit) else [frame]
+        running.bytes_left -= sum(len(chunk.data) for chunk in chunks)
+        if running.bytes_left < 0:
+            await self.close(CloseCode.PROTOCOL_VIOLATION, "more output than the command was allowed")
+            return
+        if isinstance(frame, Exit):
+            del self._running[frame.result_id]
+        self._unstored_bytes += size
+        if self._unstored_bytes >= _MAX_UNSTORED_BYTES:
+            self._has_room.clear()
+        running.stored = self._own(self._store(frame, size, running.stored), f"collect {frame.result_id}")
+        await self._has_room.wait()
+
+    async def _store(self, frame: Output | Exit, size: int, before: asyncio.Task[None] | None) -> None:
+        try:
+            if before is not None and not before.done():
+                await asyncio.wait([before])
+            await self._collect(frame)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - a border: logged, and life goes on
+            # Unstored is unacknowledged; the command ends at its deadline instead.
+            _log.exception("an agent's frame could not be stored", extra={"result_id": frame.result_id})
+            return
+        finally:
+            self._unstored_bytes -= size
+            if self._unstored_bytes < _MAX_UNSTORED_BYTES:
+                self._has_room.set()
+        last = frame.seq if isinstance(frame, Output) else frame.seq + len(frame.chunks)
+        self._acknowledge(frame.result_id, last, size)
+
+    def _acknowledge(self, result_id: str, seq: int, size: int) -> None:
+        self._acks[result_id] = seq
+        self._ack_bytes += size
+        if len(self._acks) >= _ACK_MAX_RESULTS or self._ack_bytes >= _ACK_MAX_BYTES:
+            self._flush_acks()
+        elif self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(_ACK_DELAY_SECONDS, self._flush_acks)
+
+    def _flush_acks(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        acks, self._acks, self._ack_bytes = self._acks, {}, 0
+        if acks and not self._socket.closed:
+            self.send_soon(Ack(acks))
+
+    async def _send_quietly(self, frame: HubFrame) -> None:
+        await self.send(frame)
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

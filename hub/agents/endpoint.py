@@ -1,0 +1,130 @@
+"""Where an agent's link begins: refuse before the upgrade if at all, then hello, welcome, and the registry holds it."""
+
+import asyncio
+import logging
+import random
+
+from aiohttp import WSMsgType, web
+
+from hub.agents.connection import Collect, Connection
+from hub.agents.registry import Registry
+from hub.errors import Draining, Forbidden, Unavailable, UpgradeRequired
+from hub.ratelimits import per_second
+from hub.records import Token
+from hub.settings import Agents
+from schemas import codec
+from schemas.frames import (
+    CLOSE_REASONS,
+    CLUSTER_HEADER,
+    MAX_FRAME_BYTES,
+    PROTOCOL_VERSION,
+    SUBPROTOCOL,
+    CloseCode,
+    Hello,
+    Welcome,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """Admits agents."""
+
+    def __init__(self, registry: Registry, collect: Collect, hub_version: str, settings: Agents) -> None:
+        self._registry = registry
+        self._collect = collect
+        self._hub_version = hub_version
+        self._settings = settings
+        self._admissions = per_second(settings.admissions_per_second)
+        self._is_draining = False
+
+    def drain(self) -> None:
+        """Admit nobody any more."""
+        self._is_draining = True
+
+    async def connect(self, request: web.Request, token: Token) -> web.WebSocketResponse:
+        """Turn an authenticated request into a link and hold it until it ends.
+
+        Raises Draining, Forbidden (the token is of another cluster than the agent says), UpgradeRequired and
+        Unavailable, all before the upgrade.
+        """
+        self._refuse(request, token)
+        socket = web.WebSocketResponse(
+            timeout=2.0,  # for the peer's half of the closing handshake
+            protocols=[SUBPROTOCOL],
+            compress=False,  # a deflate window per socket would cost more memory than everything else of it
+            max_msg_size=MAX_FRAME_BYTES,
+            autoping=True,
+        )
+        await socket.prepare(request)
+        hello = await self._hello(socket, token)
+        if hello is None:
+            return socket
+        connection = Connection(socket, hello, token.token_id, self._collect, self._settings)
+        welcome = Welcome(
+            hub_version=self._hub_version,
+            heartbeat_interval_seconds=self._settings.heartbeat_interval_seconds,
+            max_concurrent_commands=self._settings.max_concurrent_commands,
+            resume=dict.fromkeys((held.result_id for held in hello.held), None),
+        )
+        if await connection.send(welcome):
+            await self._registry.hold(connection)
+        return socket
+
+    def _refuse(self, request: web.Request, token: Token) -> None:
+        if self._is_draining:
+            raise Draining
+        named = request.headers.get(CLUSTER_HEADER, token.cluster_id)
+        if named != token.cluster_id:
+            raise Forbidden(f"The token is not of cluster {named}; use the token that was made for it")
+        offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        if request.headers.get("Upgrade", "").lower() != "websocket" or SUBPROTOCOL not in offered:
+            raise UpgradeRequired(
+                f"Ask for a WebSocket with the subprotocol {SUBPROTOCOL}; an older agent must be upgraded",
+                headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+            )
+        if len(self._registry) >= self._settings.max_connections:
+            raise Unavailable("The hub holds as many agents as it may (agents.max_connections)", retry_after=30)
+        draw = self._admissions.draw("agents")
+        if draw is not None and not draw.is_allowed:
+            raise Unavailable("Too many agents connect at once", retry_after=random.randint(1, 5))  # noqa: S311
+
+    async def _hello(self, socket: web.WebSocketResponse, token: Token) -> Hello | None:
+        """The agent's hello, or None when the link was closed instead."""
+        code, detail = CloseCode.HELLO_TIMEOUT, ""
+        try:
+            async with asyncio.timeout(self._settings.hello_timeout_seconds):
+                message = await socket.receive()
+        except TimeoutError:
+            await _close(socket, token, code, detail)
+            return None
+        if message.type is not WSMsgType.TEXT:
+            code, detail = CloseCode.MALFORMED_FRAME, "hello expected"
+        else:
+            try:
+                hello = codec.decode_agent(message.data)
+            except codec.FrameError as error:
+                code, detail = CloseCode.MALFORMED_FRAME, str(error)
+            else:
+                if not isinstance(hello, Hello):
+                    code, detail = CloseCode.PROTOCOL_VIOLATION, "hello expected"
+                elif hello.protocol_version < PROTOCOL_VERSION:
+                    code, detail = CloseCode.VERSION_UNSUPPORTED, f"the hub speaks version {PROTOCOL_VERSION}"
+                elif hello.cluster_id != token.cluster_id:
+                    code, detail = (
+                        CloseCode.PROTOCOL_VIOLATION,
+                        "the hello names another cluster than the token",
+                    )
+                else:
+                    return hello
+        await _close(socket, token, code, detail)
+        return None
+
+
+async def _close(socket: web.WebSocketResponse, token: Token, code: int, detail: str) -> None:
+    reason = CLOSE_REASONS[code]
+    _log.warning(
+        "an agent's hello was refused",
+        extra={"cluster_id": token.cluster_id, "code": code, "reason": reason, "detail": detail},
+    )
+    await socket.close(code=code, message=f"{reason}: {detail}".encode()[:120])

@@ -1,0 +1,133 @@
+"""Where the hub is put together: the only file that names backends and builds objects.
+
+Started in this order, stopped in the other: store, bus, collector, dispatcher, registry, services, web application,
+background tasks.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiohttp import web
+
+from hub import keys
+from hub.agents.endpoint import Endpoint
+from hub.agents.registry import Registry
+from hub.api.documentation import OpenApi
+from hub.api.health import VERSION
+from hub.api.routes import add_routes
+from hub.api.validation import validation_middleware
+from hub.bus.local import LocalBus
+from hub.collector import Collector
+from hub.dispatcher import Dispatcher
+from hub.middleware.auth import auth_middleware
+from hub.middleware.errors import errors_middleware
+from hub.middleware.ratelimit import ratelimit_middleware
+from hub.middleware.request_id import add_headers, request_id_middleware
+from hub.ratelimits import RateLimits
+from hub.reaper import Reaper
+from hub.records import Ending
+from hub.services.clusters import ClusterService
+from hub.services.commands import CommandService
+from hub.services.health import HealthService
+from hub.services.keys import KeyService
+from hub.services.sessions import SessionService
+from hub.settings import Settings
+from hub.store.sqlite import SqliteStore
+
+_log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+
+def build(settings: Settings) -> web.Application:
+    """Wire everything. Nothing is opened yet: that is `web.AppRunner.setup`, which may raise StoreUnusable."""
+    store = SqliteStore.from_url(settings.database.url, synchronous=settings.database.synchronous)
+    bus = LocalBus()
+    collector = Collector(store, bus)
+    dispatcher = Dispatcher(store, bus, collector.end, settings.agents, settings.commands)
+    registry = Registry(store, bus, collector.end, dispatcher.agent_came, settings.agents)
+    clusters = ClusterService(store, bus, dispatcher, registry)
+    sessions = SessionService(store, dispatcher, clusters)
+    reaper = Reaper(store, bus, collector.end, sessions.expire, settings.database)
+
+    app = web.Application(
+        middlewares=[
+            request_id_middleware,
+            errors_middleware,
+            auth_middleware,
+            ratelimit_middleware,
+            validation_middleware,
+        ],
+        client_max_size=MAX_BODY_BYTES,
+    )
+    app.on_response_prepare.append(add_headers)
+    app[keys.SETTINGS] = settings
+    app[keys.STORE] = store
+    app[keys.DISPATCHER] = dispatcher
+    app[keys.REGISTRY] = registry
+    app[keys.ENDPOINT] = Endpoint(registry, collector.take, VERSION, settings.agents)
+    app[keys.RATE_LIMITS] = RateLimits(settings.ratelimit)
+    app[keys.API_KEYS] = KeyService(store)
+    app[keys.CLUSTERS] = clusters
+    app[keys.SESSIONS] = sessions
+    app[keys.COMMANDS] = CommandService(store, bus, dispatcher, clusters, sessions, settings.commands)
+    app[keys.HEALTH] = HealthService(store, dispatcher)
+    add_routes(app)
+    OpenApi(app)
+
+    async def storage(_: web.Application) -> AsyncIterator[None]:
+        await store.open()
+        await _recover(app)
+        yield
+        await store.close()
+
+    async def background(_: web.Application) -> AsyncIterator[None]:
+        async with _owned(registry.beat(), "heartbeats"), _owned(reaper.run(), "reaper"):
+            yield
+        await registry.close()
+        await dispatcher.close()
+        await registry.record_seen()
+
+    app.cleanup_ctx.append(storage)
+    app.cleanup_ctx.append(background)
+    return app
+
+
+async def _recover(app: web.Application) -> None:
+    """What an earlier process left: what waited goes back in its lane, what ran is lost with that process's links."""
+    store, dispatcher = app[keys.STORE], app[keys.DISPATCHER]
+    left = await store.list_open_results()
+    reason = "The hub was stopped while the command ran"
+    for result in left:
+        if result.status == "queued":
+            dispatcher.restore(result)
+        else:
+            await store.end_command(result.result_id, Ending("lost", time.time(), reason=reason))
+    if left:
+        _log.warning("commands of an earlier hub process were found", extra={"count": len(left)})
+
+
+@asynccontextmanager
+async def _owned(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """A background task for as long as the context is open."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def drain(app: web.Application) -> None:
+    """Stop taking work and wait for what runs, at most `drain_seconds`; then the runner may be cleaned up."""
+    settings = app[keys.SETTINGS].server
+    app[keys.ENDPOINT].drain()
+    waiting = asyncio.create_task(app[keys.DISPATCHER].drain(settings.drain_seconds), name="drain")
+    await asyncio.sleep(0)  # the dispatcher refuses from here on, before agents hear of it
+    app[keys.REGISTRY].drain()
+    if not await waiting:
+        _log.warning("commands still ran at the end of the drain", extra={"drain_seconds": settings.drain_seconds})

@@ -1,0 +1,117 @@
+"""Buckets: how often a key or an address may ask. The counting is the `limits` library's, the memory is ours.
+
+The library's own in-process storages start a thread or walk all keys at every hit; this one is a dict with a bound.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from hub.settings import RateLimit
+
+# Buckets remembered at once; beyond it those that ran out are dropped, then the oldest. About 20 MB when full.
+_MAX_BUCKETS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one request found in its bucket. `reset_at` is in seconds since the epoch, `retry_after` in seconds."""
+
+    is_allowed: bool
+    limit: int
+    remaining: int
+    reset_at: int
+    retry_after: int
+
+    def headers(self) -> dict[str, str]:
+        """The three headers of the API reference."""
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(self.reset_at),
+        }
+
+
+class Bucket:
+    """One kind of limit with a window per owner: at most `limit` draws in a window that starts with the first."""
+
+    def __init__(self, limit: int, *, per: type[RateLimitItem] = RateLimitItemPerMinute) -> None:
+        self._limit = limit
+        self._item = per(limit) if limit else None
+        self._windows = FixedWindowRateLimiter(_Windows())
+
+    def draw(self, owner: str, *, cost: int = 1) -> Draw | None:
+        """Take one token of the owner's (0: only look). None: this bucket limits nobody."""
+        if self._item is None:
+            return None
+        is_allowed = cost == 0 or self._windows.hit(self._item, owner, cost=cost)
+        reset_at, remaining = self._windows.get_window_stats(self._item, owner)
+        wait = max(1, math.ceil(reset_at - time.time()))
+        return Draw(is_allowed, self._limit, remaining, math.ceil(reset_at), wait)
+
+
+def per_second(limit: int) -> Bucket:
+    """A bucket that refills every second."""
+    return Bucket(limit, per=RateLimitItemPerSecond)
+
+
+class RateLimits:
+    """All buckets of the REST API: three per key, one per client address for whoever has no valid key."""
+
+    def __init__(self, settings: RateLimit) -> None:
+        self.standard = Bucket(settings.standard_per_minute)
+        self.execute = Bucket(settings.execute_per_minute)
+        self.session = Bucket(settings.session_per_minute)
+        self.address = Bucket(settings.address_per_minute)
+
+
+class _Windows(Storage):
+    """Counters with an end, in a dict that keeps insertion order."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return ValueError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        now = time.time()
+        count, end = self._counts.get(key, (0, 0.0))
+        if end <= now:
+            self._counts.pop(key, None)
+            count, end = 0, now + expiry
+            if len(self._counts) >= _MAX_BUCKETS:
+                self._shrink(now)
+        self._counts[key] = (count + amount, end)
+        return count + amount
+
+    def get(self, key: str) -> int:
+        count, end = self._counts.get(key, (0, 0.0))
+        return count if end > time.time() else 0
+
+    def get_expiry(self, key: str) -> float:
+        now = time.time()
+        _, end = self._counts.get(key, (0, now))
+        return max(end, now)
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int:
+        count = len(self._counts)
+        self._counts.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        self._counts.pop(key, None)
+
+    def _shrink(self, now: float) -> None:
+        self._counts = {key: value for key, value in self._counts.items() if value[1] > now}
+        for key in list(self._counts)[: len(self._counts) - _MAX_BUCKETS * 9 // 10]:
+            del self._counts[key]
