@@ -1,0 +1,154 @@
+"""Builds the agent from its settings, runs it, and stops it in order. The only file that knows all parts."""
+
+import asyncio
+import logging
+import os
+import platform
+import random
+import signal
+from importlib.metadata import version
+from typing import Final
+
+from agent.dispatcher import Dispatcher
+from agent.errors import EXIT_OK, EXIT_REJECTED, Rejected
+from agent.executors import kubectl
+from agent.executors.base import Executor, Versions
+from agent.executors.kubectl import KubectlExecutor
+from agent.link.backoff import Backoff
+from agent.link.dial import ReadToken
+from agent.link.link import Link
+from agent.outbox import Outbox
+from agent.policy import Policy
+from agent.settings import Settings
+from schemas.frames import Hello
+from schemas.ids import new_id
+from schemas.kubectl import VERBS
+
+_log = logging.getLogger(__name__)
+
+# Kubernetes kills a pod 30 s after it told it to stop. Running commands have most of the 25 s; then there is time to
+# end them and for the hub to acknowledge their last frames.
+_PATIENCE_SECONDS: Final = 20.0
+_FLUSH_SECONDS: Final = 2.0
+# kubectl takes a tenth of a second to tell the versions; a cluster whose API server is slow is to be reachable still.
+_FIRST_PROBE_SECONDS: Final = 2.0
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run(settings: Settings, read_token: ReadToken) -> int:
+    """Run the agent until SIGTERM or SIGINT (a second one hurries it); returns the exit code. Raises StartError."""
+    policy = Policy.of(settings.policy.verbs, VERBS)
+    binary = kubectl.find(settings.kubectl, os.environ.get("PATH"))
+    if binary is None:
+        _log.error("no kubectl on PATH: every command will be refused; install it or set KUBENTLY_AGENT_KUBECTL")
+        return await _Agent(settings, read_token, policy, None).run()
+    executor = KubectlExecutor(binary, os.environ, settings.execution)
+    try:
+        return await _Agent(settings, read_token, policy, executor).run()
+    finally:
+        executor.close()
+
+
+class _Agent:
+    def __init__(self, settings: Settings, read_token: ReadToken, policy: Policy, executor: Executor | None) -> None:
+        self._settings = settings
+        self._policy = policy
+        self._executor = executor
+        self._version = version("kubently-hub")
+        self._boot_id = new_id("boot")
+        self._versions = Versions()
+        self._probe: asyncio.Task[None] | None = None
+        self._outbox = Outbox(settings.output)
+        self._dispatcher = Dispatcher(executor, policy, self._outbox)
+        self._link = Link(
+            settings,
+            read_token,
+            self._hello,
+            self._dispatcher,
+            self._outbox,
+            Backoff(random.Random()),  # noqa: S311 -- spreads dials, guards nothing
+        )
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> int:
+        _log.info(
+            "agent started",
+            extra={"version": self._version, "boot_id": self._boot_id, "python": platform.python_version()},
+        )
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._on_signal)
+        link = asyncio.create_task(self._link.run(), name="link")
+        stop = asyncio.create_task(self._stop.wait(), name="stop signal")
+        try:
+            await asyncio.wait({link, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not link.done():
+                await self._leave()
+            link.cancel()
+            await asyncio.wait({link})
+            if not link.cancelled():
+                link.result()
+        except Rejected as rejected:
+            return EXIT_REJECTED[rejected.status]
+        finally:
+            tasks = [task for task in (stop, self._probe) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+        _log.info("agent stopped")
+        return EXIT_OK
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _leave(self) -> None:
+        """Let the commands end, then the link. Without a link there is nothing to wait for."""
+        _log.info("stopping", extra={"commands": self._dispatcher.running})
+        if not self._link.is_connected:
+            return
+        await self._link.leave("the agent was told to stop")
+        hurry = asyncio.create_task(self._hurry.wait(), name="second signal")
+        finish = asyncio.create_task(self._dispatcher.finish(_PATIENCE_SECONDS), name="finish")
+        try:
+            await asyncio.wait({hurry, finish}, return_when=asyncio.FIRST_COMPLETED)
+            if not finish.done():
+                finish.cancel()
+                await asyncio.wait({finish})
+                await self._dispatcher.finish(0)
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._outbox.settled()
+        except TimeoutError:
+            _log.warning("the hub has not acknowledged everything", extra={"bytes": self._outbox.held_bytes})
+        finally:
+            hurry.cancel()
+        await self._link.hang_up()
+
+    async def _hello(self) -> Hello:
+        """The hello of the next dial, with what is known of the versions; they are asked for anew for the one after.
+
+        Only the first dial waits for the answer, and not for long.
+        """
+        is_first = self._probe is None
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._refresh(), name="probe")
+        if is_first:
+            await asyncio.wait({self._probe}, timeout=_FIRST_PROBE_SECONDS)
+        executors = {} if self._executor is None else {self._executor.name: self._versions.executor}
+        return Hello(
+            cluster_id=self._settings.cluster_id,
+            agent_version=self._version,
+            boot_id=self._boot_id,
+            kubernetes_version=self._versions.kubernetes,
+            executors=executors,
+            policy=self._policy.announced(),
+            held=self._outbox.held(),
+        )
+
+    async def _refresh(self) -> None:
+        if self._executor is not None:
+            self._versions = await self._executor.probe()

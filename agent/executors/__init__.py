@@ -1,0 +1,1 @@
+"""What runs commands: `base.py` says what an executor is, `kubectl.py` is the one that spawns the kubectl binary."""

@@ -1,0 +1,305 @@
+"""agent/dispatcher.py: one terminal frame per command, whatever happens."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from agent.dispatcher import Dispatcher, TooManyCommands
+from agent.executors.base import Executor
+from agent.outbox import Outbox
+from agent.policy import Policy
+from agent.settings import Output as OutputSettings
+from schemas.frames import Ack, Cancel, Exit, Output, Run
+from tests.support.executors import BrokenExecutor, EchoExecutor, FloodingExecutor, NeverExecutor, SlowExecutor
+from tests.support.waiting import until
+
+
+class Agent:
+    """A dispatcher whose frames the test reads as the link would; acknowledges them as a hub does."""
+
+    def __init__(self, executor: Executor | None, verbs: frozenset[str] | None = None, limit: int = 8) -> None:
+        self.outbox = Outbox(OutputSettings())
+        self.dispatcher = Dispatcher(executor, Policy(verbs), self.outbox)
+        self.dispatcher.begin(limit)
+
+    def run(self, *args: str, result_id: str = "res_1", timeout_seconds: float = 30.0) -> None:
+        command_type, *rest = args or ("get", "pods")
+        self.dispatcher.take(Run(result_id, command_type, rest, timeout_seconds, 8 << 20, "corr_1"))
+
+    async def exit(self) -> Exit:
+        """The next terminal frame."""
+        while True:
+            async with asyncio.timeout(10):
+                frame = await self.outbox.next()
+            last = frame.seq + len(frame.chunks) if isinstance(frame, Exit) else frame.seq
+            self.dispatcher.take(Ack({frame.result_id: last}))
+            if isinstance(frame, Exit):
+                return frame
+
+    async def quiet(self) -> None:
+        """Nothing is left, and nothing more comes."""
+        await self.dispatcher.idle()
+        assert self.outbox.held() == []
+        assert self.outbox.held_bytes == 0
+
+
+async def test_a_command_that_completes() -> None:
+    agent = Agent(EchoExecutor())
+    agent.run("get", "pods", "-A")
+    frame = await agent.exit()
+    assert (frame.status, frame.exit_code, frame.executor, frame.error) == ("completed", 0, "echo", None)
+    assert frame.chunks[0].data == "get --all-namespaces=true -- pods\n"
+    await agent.quiet()
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [(("delete", "pods", "x"), "delete"), (("get", "pods", "--kubeconfig=/x"), "kubeconfig"), (("get", "../x"), "x")],
+)
+async def test_the_grammar_is_asked_again(args: tuple[str, ...], reason: str) -> None:
+    agent = Agent(EchoExecutor())
+    agent.run(*args)
+    frame = await agent.exit()
+    assert (frame.status, frame.exit_code, frame.chunks) == ("refused", None, [])
+    assert reason in str(frame.error)
+    await agent.quiet()
+
+
+async def test_the_policy_is_asked() -> None:
+    agent = Agent(EchoExecutor(), verbs=frozenset({"logs"}))
+    agent.run("get", "pods")
+    frame = await agent.exit()
+    assert (frame.status, frame.error) == ("refused", "get is not allowed by this cluster's policy")
+
+
+async def test_without_an_executor() -> None:
+    agent = Agent(None)
+    agent.run()
+    frame = await agent.exit()
+    assert frame.status == "refused"
+    assert "no executor" in str(frame.error)
+
+
+async def test_a_timeout() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor)
+    agent.run(timeout_seconds=0.05)
+    frame = await agent.exit()
+    assert (frame.status, frame.exit_code, frame.error) == ("timeout", None, "Not done within 0.05 s")
+    assert frame.execution_time_ms >= 50
+    assert executor.cancelled == 1
+    await agent.quiet()
+
+
+async def test_no_time_at_all() -> None:
+    agent = Agent(SlowExecutor())
+    agent.run(timeout_seconds=0)
+    assert (await agent.exit()).status == "timeout"
+
+
+async def test_a_cancel() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor)
+    agent.run()
+    await executor.started.acquire()
+    agent.dispatcher.take(Cancel("res_1", "session closed"))
+    agent.dispatcher.take(Cancel("res_1", "again"))
+    frame = await agent.exit()
+    assert (frame.status, frame.error) == ("cancelled", "session closed")
+    assert executor.cancelled == 1
+    await agent.quiet()
+
+
+async def test_a_cancel_before_the_command_has_begun() -> None:
+    agent = Agent(SlowExecutor())
+    agent.run()
+    agent.dispatcher.take(Cancel("res_1", "at once"))
+    assert (await agent.exit()).status == "cancelled"
+    await agent.quiet()
+
+
+async def test_a_cancel_that_comes_too_late() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor)
+    agent.run()
+    await executor.started.acquire()
+    executor.release.set()
+    await until(lambda: executor.running == 0)
+    agent.dispatcher.take(Cancel("res_1", "too late"))
+    assert (await agent.exit()).status == "completed"
+    agent.dispatcher.take(Cancel("res_1", "later still"))
+    await agent.quiet()
+
+
+async def test_a_fault_of_an_executor(caplog: pytest.LogCaptureFixture) -> None:
+    agent = Agent(BrokenExecutor())
+    with caplog.at_level(logging.ERROR):
+        agent.run()
+        frame = await agent.exit()
+    assert (frame.status, frame.exit_code, frame.error) == ("failed", None, "internal error of the agent")
+    assert [chunk.data for chunk in frame.chunks] == ["so far\n"]
+    assert "ZeroDivisionError" in caplog.text
+    await agent.quiet()
+
+
+async def test_an_executor_that_does_not_end_is_left_behind() -> None:
+    executor = NeverExecutor()
+    agent = Agent(executor)
+    agent.run()
+    await executor.started.wait()
+    began = time.monotonic()
+    agent.dispatcher.take(Cancel("res_1", "enough"))
+    assert (await agent.exit()).status == "cancelled"
+    assert time.monotonic() - began < 5
+    await agent.quiet()
+    executor.release.set()
+    await until(lambda: not any(task.get_name().startswith("echo ") for task in asyncio.all_tasks()))
+
+
+async def test_a_flood_is_stopped_and_told() -> None:
+    agent = Agent(FloodingExecutor())
+    agent.dispatcher.take(Run("res_1", "get", ["pods"], 30.0, 100_000))
+    frame = await agent.exit()
+    assert (frame.status, frame.exit_code) == ("failed", None)
+    assert "Stopped after" in str(frame.error)
+    assert frame.omitted_bytes > 1_000_000
+    await agent.quiet()
+
+
+async def test_a_command_that_comes_twice_runs_once() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor)
+    agent.run()
+    agent.run()
+    await executor.started.acquire()
+    agent.run()
+    executor.release.set()
+    assert (await agent.exit()).status == "completed"
+    await agent.quiet()
+    assert executor.most_running == 1
+
+
+async def test_a_result_that_is_not_acknowledged_is_not_run_again() -> None:
+    agent = Agent(EchoExecutor())
+    agent.run()
+    async with asyncio.timeout(5):
+        first = await agent.outbox.next()
+    agent.run()
+    await agent.dispatcher.idle()
+    assert [held.result_id for held in agent.outbox.held()] == ["res_1"]
+    agent.dispatcher.take(Ack({"res_1": first.seq + 1}))
+    await agent.quiet()
+
+
+async def test_no_more_run_at_once_than_agreed() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor, limit=3)
+    for number in range(10):
+        agent.run(result_id=f"res_{number}")
+    for _ in range(3):
+        await executor.started.acquire()
+    assert executor.most_running == 3
+    executor.release.set()
+    assert {(await agent.exit()).status for _ in range(10)} == {"completed"}
+    assert executor.most_running == 3
+    await agent.quiet()
+
+
+async def test_waiting_for_a_turn_counts_as_time() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor, limit=1)
+    agent.run(result_id="res_1")
+    await executor.started.acquire()
+    agent.run(result_id="res_2", timeout_seconds=0.05)
+    frame = await agent.exit()
+    assert (frame.result_id, frame.status) == ("res_2", "timeout")
+    executor.release.set()
+    await agent.exit()
+    await agent.quiet()
+
+
+async def test_a_hub_that_sends_without_end_is_told_off() -> None:
+    agent = Agent(SlowExecutor(), limit=2)
+    for number in range(8):
+        agent.run(result_id=f"res_{number}")
+    with pytest.raises(TooManyCommands):
+        agent.run(result_id="res_8")
+    assert agent.dispatcher.running == 8
+    await agent.dispatcher.abandon()
+
+
+async def test_a_lost_link_ends_its_commands_without_a_word() -> None:
+    slow, flood = SlowExecutor(), FloodingExecutor()
+    for executor in (slow, flood):
+        agent = Agent(executor)
+        for number in range(3):
+            agent.run(result_id=f"res_{number}")
+        await until(lambda agent=agent: agent.dispatcher.running == 3)  # type: ignore[misc]
+        await agent.dispatcher.abandon()
+        assert agent.dispatcher.running == 0
+        await agent.quiet()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await agent.outbox.next()
+
+
+async def test_a_slow_link_stops_the_executor_and_memory_is_bounded() -> None:
+    executor = FloodingExecutor()
+    agent = Agent(executor)
+    for number in range(3):
+        agent.dispatcher.take(Run(f"res_{number}", "get", ["pods"], 30.0, 1 << 30))
+    written = -1
+    while written != (written := executor.written):
+        await asyncio.sleep(0.05)
+    # A window of 1 MiB for each, and what each holds for its next frame.
+    assert agent.outbox.held_bytes <= 3 * 1024 * 1024
+    assert executor.written < 4 * 1024 * 1024
+    frame = await agent.outbox.next()
+    assert isinstance(frame, Output)
+    agent.dispatcher.take(Ack({frame.result_id: frame.seq}))
+    await until(lambda: executor.written > written)
+    await agent.dispatcher.abandon()
+
+
+async def test_finish_waits_then_cancels() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor)
+    agent.run(result_id="res_1")
+    await executor.started.acquire()
+    finishing = asyncio.create_task(agent.dispatcher.finish(0.05), name="finish")
+    await asyncio.sleep(0)
+    agent.run(result_id="res_late")
+    frames = [await agent.exit(), await agent.exit()]
+    await finishing
+    assert [(frame.result_id, frame.status, frame.error) for frame in frames] == [
+        ("res_late", "cancelled", "The agent is stopping"),
+        ("res_1", "cancelled", "The agent is stopping"),
+    ]
+    await agent.quiet()
+
+
+async def test_finish_lets_end_what_ends() -> None:
+    executor = SlowExecutor()
+    agent = Agent(executor)
+    agent.run()
+    await executor.started.acquire()
+    finishing = asyncio.create_task(agent.dispatcher.finish(30), name="finish")
+    executor.release.set()
+    assert (await agent.exit()).status == "completed"
+    async with asyncio.timeout(2):
+        await finishing
+
+
+async def test_every_race_has_one_end() -> None:
+    for turns in range(12):
+        executor = SlowExecutor()
+        agent = Agent(executor)
+        agent.run()
+        executor.release.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        agent.dispatcher.take(Cancel("res_1", "race"))
+        assert (await agent.exit()).status in ("completed", "cancelled")
+        await agent.quiet()
