@@ -148,6 +148,7 @@ class OpenApi(AiohttpApiSpec):  # type: ignore[misc]
         )
         self.spec.components.schema("ErrorBody", schema=ErrorBody)
         self._policy = Policy()
+        self._operation_ids: set[str] = set()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", web.NotAppKeyWarning)  # aiohttp-apispec keeps its own keys as text
             self.register(app, in_place=True)
@@ -163,6 +164,9 @@ class OpenApi(AiohttpApiSpec):  # type: ignore[misc]
         if method == "head":
             return
         operation = {name: data[name] for name in ("tags", "summary", "description", "operationId")}
+        if url_path.startswith("/admin/") and operation["operationId"] in self._operation_ids:
+            operation["operationId"] = f"admin_{operation['operationId']}"  # one handler at two paths
+        self._operation_ids.add(operation["operationId"])
         operation["parameters"] = [
             {
                 "in": "path",
