@@ -41,6 +41,7 @@ _ACK_MAX_RESULTS: Final = 64
 _ACK_MAX_BYTES: Final = 256 * 1024
 # What an agent may send of one command beyond `max_output_bytes`: stderr and the rounding of frames.
 OUTPUT_SLACK_BYTES: Final = 2 * 1024 * 1024
+_CLOSE_SECONDS: Final = 3.0
 # When a link breaks, frames that arrived before it did have this long to be stored.
 _SETTLE_SECONDS: Final = 10.0
 
@@ -57,13 +58,20 @@ class Connection:
     """The hub's end of one link. `send` and `close` may be called from any task; `read` belongs to the endpoint's."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, hello: Hello, token_id: str, collect: Collect, settings: Agents
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        hello: Hello,
+        token_id: str,
+        collect: Collect,
+        settings: Agents,
     ) -> None:
         self.cluster_id = hello.cluster_id
         self.hello = hello
         self.token_id = token_id
         self.is_leaving = False
         self._socket = socket
+        self._transport = transport
         self._collect = collect
         self._settings = settings
         self._running: dict[str, _Running] = {}
@@ -85,8 +93,8 @@ class Connection:
 
     @property
     def silent_seconds(self) -> float:
-        """For how long nothing was heard."""
-        return self._loop.time() - self._heard_at
+        """For how long nothing was heard; 0 while it is the hub that does not listen, its store being behind."""
+        return self._loop.time() - self._heard_at if self._has_room.is_set() else 0.0
 
     @property
     def unsaid_seconds(self) -> float:
@@ -150,7 +158,7 @@ class Connection:
         return list(self._running)
 
     async def close(self, code: int, detail: str = "") -> None:
-        """Close the link, saying why on both sides. Never waits longer than the socket's own close timeout."""
+        """Close the link, saying why on both sides; a peer that does not take it within some seconds is cut off."""
         reason = CLOSE_REASONS[code]
         _log.log(
             logging.INFO if code in (CloseCode.NORMAL, CloseCode.GOING_AWAY) else logging.WARNING,
@@ -158,7 +166,11 @@ class Connection:
             extra={"cluster_id": self.cluster_id, "code": code, "reason": reason, "detail": detail},
         )
         message = f"{reason}: {detail}" if detail else reason
-        await self._socket.close(code=code, message=message.encode()[:120])  # RFC 6455 §5.5: 125 bytes with the code
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._socket.close(code=code, message=message.encode()[:120])  # RFC 6455 §5.5: 125 with the code
+        except (TimeoutError, ConnectionError, RuntimeError):  # a peer that takes nothing, or is gone already
+            self._transport.abort()
 
     def close_soon(self, code: int, detail: str = "") -> None:
         """Close the link from a task of its own, for callers that must not wait for the peer."""
@@ -167,7 +179,9 @@ class Connection:
     async def _take(self, frame: Output | Exit, size: int) -> None:
         running = self._running.get(frame.result_id)
         if running is None:
-            return  # ended by the hub meanwhile, or never of this link
+            # Ended by the hub meanwhile, or never of this link: nobody wants it, and the agent need not keep it.
+            self._acknowledge(frame.result_id, _last_seq(frame), size)
+            return
         chunks = frame.chunks if isinstance(frame, Exit) else [frame]
         running.bytes_left -= sum(len(chunk.data) for chunk in chunks)
         if running.bytes_left < 0:
@@ -179,7 +193,9 @@ class Connection:
         if self._unstored_bytes >= _MAX_UNSTORED_BYTES:
             self._has_room.clear()
         running.stored = self._own(self._store(frame, size, running.stored), f"collect {frame.result_id}")
-        await self._has_room.wait()
+        if not self._has_room.is_set():
+            await self._has_room.wait()
+            self._heard_at = self._loop.time()  # what the agent said meanwhile is still to be read
 
     async def _store(self, frame: Output | Exit, size: int, before: asyncio.Task[None] | None) -> None:
         try:
@@ -189,15 +205,13 @@ class Connection:
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - a border: logged, and life goes on
-            # Unstored is unacknowledged; the command ends at its deadline instead.
+            # The command ends at its deadline instead; the agent need not keep what will not be asked for again.
             _log.exception("an agent's frame could not be stored", extra={"result_id": frame.result_id})
-            return
         finally:
             self._unstored_bytes -= size
             if self._unstored_bytes < _MAX_UNSTORED_BYTES:
                 self._has_room.set()
-        last = frame.seq if isinstance(frame, Output) else frame.seq + len(frame.chunks)
-        self._acknowledge(frame.result_id, last, size)
+        self._acknowledge(frame.result_id, _last_seq(frame), size)
 
     def _acknowledge(self, result_id: str, seq: int, size: int) -> None:
         self._acks[result_id] = seq
@@ -223,3 +237,8 @@ class Connection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _last_seq(frame: Output | Exit) -> int:
+    """The last number a frame stands for: an exit's own comes behind those of its chunks."""
+    return frame.seq if isinstance(frame, Output) else frame.seq + len(frame.chunks)

@@ -60,7 +60,8 @@ class Endpoint:
         hello = await self._hello(socket, token)
         if hello is None:
             return socket
-        connection = Connection(socket, hello, token.token_id, self._collect, self._settings)
+        assert request.transport is not None  # else there was no hello
+        connection = Connection(socket, request.transport, hello, token.token_id, self._collect, self._settings)
         welcome = Welcome(
             hub_version=self._hub_version,
             heartbeat_interval_seconds=self._settings.heartbeat_interval_seconds,

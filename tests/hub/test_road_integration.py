@@ -130,3 +130,14 @@ async def test_an_agent_cannot_end_a_command_of_another_cluster(hub: TestHub) ->
         await other.exit(run, "forged\n")
         await agent.exit(run, "true\n")
         assert (await waiting).body["output"] == "true\n"
+
+
+async def test_frames_nobody_wants_are_acknowledged_all_the_same(hub: TestHub) -> None:
+    token = await hub.register("alpha")
+    async with connected(hub.url, token) as agent:
+        await agent.send(Output("res_unknown", 3, "stdout", "x"))
+        await agent.send(Exit("res_other", 1, "completed", chunks=[Chunk("stdout", "x"), Chunk("stderr", "y")]))
+        acked: dict[str, int] = {}
+        while len(acked) < 2:
+            acked |= (await agent.expect(Ack)).results
+        assert acked == {"res_unknown": 3, "res_other": 3}
