@@ -2,6 +2,7 @@
 
     HubError
     ├── InvalidRequest          400  .field, .code in details
+    │   └── ClusterMismatch
     ├── Unauthorized            401
     ├── Forbidden               403
     ├── CommandRefused          403
@@ -54,6 +55,14 @@ class InvalidRequest(HubError):
         super().__init__(message, details={"field": field, "code": code})
 
 
+class ClusterMismatch(InvalidRequest):
+    """The session is of another cluster than the command names."""
+
+    def __init__(self, session_cluster_id: str, cluster_id: str) -> None:
+        message = f"The session is of cluster {session_cluster_id}, not {cluster_id}"
+        super().__init__(message, field="cluster_id", code="cluster_mismatch")
+
+
 class Unauthorized(HubError):
     """No key, or not a valid one. The message never says which."""
 
@@ -85,6 +94,9 @@ class SessionNotActive(HubError):
     """The session was closed or has expired."""
 
     row = catalogue.SESSION_NOT_ACTIVE
+
+    def __init__(self, session_id: str, status: str) -> None:
+        super().__init__(f"Session is {status}: {session_id}", details={"status": status})
 
 
 class IdempotencyConflict(HubError):

@@ -15,7 +15,7 @@ import msgspec
 
 from hub.bus.base import Bus, Ended
 from hub.dispatcher import Dispatcher
-from hub.errors import ClusterOffline, CommandRefused, NotFound, Unavailable
+from hub.errors import ClusterMismatch, ClusterOffline, CommandRefused, NotFound, SessionNotActive, Unavailable
 from hub.records import Idempotency, OutputText, Result
 from hub.services.caller import Caller
 from hub.services.clusters import ClusterService, offline
@@ -155,7 +155,9 @@ class CommandService:
         view = await self._clusters.get(caller, request.cluster_id)
         session = await self._sessions.get(caller, request.session_id)
         if session.cluster_id != request.cluster_id:
-            return NotFound(f"Session not found: {request.session_id}")
+            return ClusterMismatch(session.cluster_id, request.cluster_id)
+        if session.status != "active":
+            return SessionNotActive(session.session_id, session.status)
         return offline(view) if isinstance(error, ClusterOffline) else error
 
     async def _finish(self, result: Result, ended: asyncio.Future[Ended]) -> Answer:

@@ -21,6 +21,7 @@ from sqlite_utils import Database
 
 from hub.errors import (
     AlreadyExists,
+    ClusterMismatch,
     IdempotencyConflict,
     InvalidRequest,
     NotFound,
@@ -609,10 +610,8 @@ def _why_not(db: sqlite3.Connection, result: Result, owner: str | None) -> Excep
     if session is None or owner not in (None, session.key_id):
         return NotFound(f"Session not found: {result.session_id}")
     if session.cluster_id != result.cluster_id:
-        message = f"The session is of cluster {session.cluster_id}, not {result.cluster_id}"
-        return InvalidRequest(message, field="cluster_id", code="cluster_mismatch")
-    status = "expired" if session.status == "active" else session.status
-    return SessionNotActive(f"Session is {status}: {result.session_id}", details={"status": status})
+        return ClusterMismatch(session.cluster_id, result.cluster_id)
+    return SessionNotActive(session.session_id, "expired" if session.status == "active" else session.status)
 
 
 def _earlier(db: sqlite3.Connection, idempotency: Idempotency, now: float) -> Result | None:

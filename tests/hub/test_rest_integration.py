@@ -91,7 +91,13 @@ async def test_an_agent_that_left_is_503_with_last_seen(hub: TestHub) -> None:
         while (answered := await hub.execute(session_id)).status != 503:
             pass
     assert answered.body["details"]["last_seen"].endswith("Z")
+    # What is wrong with the request itself is said first.
     assert (await hub.execute("sess_nope")).status == 404
+    await hub.register("beta")
+    other = await hub.execute(session_id, cluster_id="beta")
+    assert (other.status, other.body["details"]["code"]) == (400, "cluster_mismatch")
+    await hub.call("DELETE", f"/debug/session/{session_id}")
+    assert (await hub.execute(session_id)).body["error"] == "session_not_active"
 
 
 async def test_what_belongs_to_others_does_not_exist(hub: TestHub) -> None:
