@@ -1,0 +1,67 @@
+"""The command behind `scripts/bench`."""
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from bench.idle import measure_idle_agents
+from bench.load import pick_generator
+from bench.measure import Plan, measure_rounds
+from bench.report import Report
+from bench.road import NoCluster, Road, measure_road
+
+
+def say(text: str) -> None:
+    """Tell the person who waits; standard output is for the report."""
+    print(text, file=sys.stderr, flush=True)
+
+
+async def run(options: argparse.Namespace) -> Report:
+    """Measure everything that was asked for, one after the other."""
+    plan = Plan(options.rounds, options.seconds, pick_generator())
+    say(f"floor and hub in turn, both on uvloop, called by {plan.generator}")
+    rounds = await measure_rounds(plan, say)
+    say(f"memory with {options.agents} idle agents")
+    idle_agent_bytes = await measure_idle_agents(options.agents)
+    road: Road | None = None
+    missing = "--no-cluster"
+    if not options.no_cluster:
+        say("the whole road with kubectl")
+        try:
+            road = await measure_road(options.seconds)
+        except NoCluster as error:
+            missing = str(error)
+    return Report(rounds, idle_agent_bytes, options.agents, road, missing)
+
+
+def main() -> NoReturn:
+    """Measure, report, and leave with 1 when a bar is missed."""
+    options = _parser().parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 5, 2.0
+    report = asyncio.run(run(options))
+    print(report.markdown())
+    if options.json is not None:
+        options.json.write_text(json.dumps(report.json(), indent=2) + "\n")
+    missed = [bar for bar in report.bars() if not bar.is_met]
+    for bar in missed:
+        say(f"scripts/bench: missed: {bar.name}: {bar.measured}, wanted {bar.text}")
+    sys.exit(1 if missed else 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="What a command costs, beside a bare hop.")
+    parser.add_argument("--quick", action="store_true", help="a run of under five minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there")
+    parser.add_argument("--no-cluster", action="store_true", help="leave out the whole road with kubectl")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of floor and hub (15)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each part of a round (5)")
+    parser.add_argument("--agents", type=int, default=1000, help="idle agents (1000)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
