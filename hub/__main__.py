@@ -6,6 +6,7 @@ Exit codes: 0 stopped as asked, 2 cannot start (a bad setting, an unusable datab
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,9 @@ from hub.settings import ADMIN_KEY_VARIABLE, ENVIRONMENT_PREFIX, Settings
 from schemas.settings import SettingsError, load
 
 _log = logging.getLogger("hub")
+
+# Objects made and not yet freed before the youngest are looked through; Python's own 700 are two dozen requests.
+_GARBAGE_THRESHOLD: Final = 20_000
 
 # Which flag sets which setting; every other setting is reached by the environment and the file.
 _FLAGS: Final = {
@@ -107,6 +111,7 @@ async def _serve(settings: Settings, admin_key: str | None) -> None:
             print(f"The first admin key, shown this once: {made}", flush=True)
         async with listening(runner, settings.server) as url:
             app[keys.HEALTH].started()
+            _calm_garbage_collector()
             _log.info("listening", extra={"url": url, "version": VERSION})
             await stopped.wait()
             _log.info("stopping")
@@ -114,6 +119,16 @@ async def _serve(settings: Settings, admin_key: str | None) -> None:
     finally:
         await runner.cleanup()
     _log.info("stopped")
+
+
+def _calm_garbage_collector() -> None:
+    """Look for reference cycles less often, and never again in what lives as long as the hub.
+
+    A command leaves no cycles, yet with Python's own threshold a twelfth of its time goes into looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
 
 
 async def _drain(app: web.Application, stopped: asyncio.Event) -> None:

@@ -33,7 +33,8 @@ async def validation_middleware(request: web.Request, handler: Handler) -> web.S
     quick: Quick | None = getattr(request.match_info.handler, "__quick__", None)
     if quick is not None and await quick.take(request):
         return await handler(request)
-    return await apispec_middleware(request, handler)
+    response: web.StreamResponse = await apispec_middleware(request, handler)
+    return response
 
 
 class Quick:
