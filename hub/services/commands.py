@@ -161,11 +161,12 @@ class CommandService:
         return offline(view) if isinstance(error, ClusterOffline) else error
 
     async def _finish(self, result: Result, ended: asyncio.Future[Ended]) -> Answer:
+        """Wait for a command's end, a little longer than it can take; its answer with the whole output."""
         if result.is_open:
             patience = max(0.0, result.deadline_at - time.time()) + _LAST_WAIT_SECONDS
+            timer = asyncio.get_running_loop().call_later(patience, _give_up, ended)
             try:
-                async with asyncio.timeout(patience):
-                    told = await ended
+                ending = await ended
             except TimeoutError:
                 result = await self._reread(result.result_id)
                 if result.is_open:
@@ -173,11 +174,13 @@ class CommandService:
                     message = "The result could not be stored in time; ask for it again"
                     raise Unavailable(message, details=details) from None
             else:
-                result = told.result
-                if told.chunks is not None:
-                    stdout = "".join(chunk.data for chunk in told.chunks if chunk.stream == "stdout")
-                    stderr = "".join(chunk.data for chunk in told.chunks if chunk.stream == "stderr")
+                result = ending.result
+                if ending.chunks is not None:
+                    stdout = "".join(chunk.data for chunk in ending.chunks if chunk.stream == "stdout")
+                    stderr = "".join(chunk.data for chunk in ending.chunks if chunk.stream == "stderr")
                     return Answer(result, OutputText(stdout, stderr))
+            finally:
+                timer.cancel()
         return Answer(result, await self._store.read_output(result.result_id))
 
     async def _reread(self, result_id: str) -> Result:
@@ -185,6 +188,11 @@ class CommandService:
         if result is None:
             raise NotFound(f"Result not found: {result_id}")
         return result
+
+
+def _give_up(ended: asyncio.Future[Ended]) -> None:
+    if not ended.done():
+        ended.set_exception(TimeoutError())
 
 
 def _parse(command_type: str, args: Sequence[str]) -> kubectl.KubectlCommand:
