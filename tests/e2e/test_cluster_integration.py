@@ -37,8 +37,7 @@ class Road:
 
 @asynccontextmanager
 async def road(folder: Path, env: dict[str, str]) -> AsyncIterator[Road]:
-    unlimited = {"KUBENTLY_HUB_RATELIMIT_EXECUTE_PER_MINUTE": "0", "KUBENTLY_HUB_RATELIMIT_STANDARD_PER_MINUTE": "0"}
-    async with hub_program(folder, env=unlimited) as (_, client):
+    async with hub_program(folder) as (_, client):
         token = (await client.call("POST", "/admin/clusters", {"cluster_id": "alpha"})).body["agent_token"]
         async with agent_program(client.url, token, env={"KUBENTLY_AGENT_KUBECTL": kubectl_binary(), **env}):
             async with asyncio.timeout(20):

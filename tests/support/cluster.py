@@ -21,7 +21,7 @@ def cluster() -> Iterator[Cluster]:
     if os.environ.get(WITHOUT) == "1":
         pytest.skip(f"{WITHOUT}=1: this needs a cluster and was NOT run")
     running = Cluster("default")
-    if running.problem() is None:
+    if running.problem() is None and running.is_current:
         yield running
         return
     own = Cluster(f"tests-{os.getpid()}")

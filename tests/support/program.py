@@ -17,6 +17,9 @@ from tests.support.hub import ADMIN_KEY, Answered
 
 _BIN = Path(sys.executable).parent
 _START_SECONDS = 20.0
+_UNLIMITED = {
+    f"KUBENTLY_HUB_RATELIMIT_{bucket}_PER_MINUTE": "0" for bucket in ("STANDARD", "EXECUTE", "SESSION", "ADDRESS")
+}
 
 
 class Program:
@@ -108,8 +111,8 @@ class Client:
 async def hub_program(
     folder: Path, *args: str, port: int = 0, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[Program, Client]]:
-    """A hub that listens, on a database in `folder`."""
-    environ = {"KUBENTLY_HUB_ADMIN_KEY": ADMIN_KEY} | dict(env or {})
+    """A hub that listens, on a database in `folder`; without rate limits, for tests ask often how things stand."""
+    environ = {"KUBENTLY_HUB_ADMIN_KEY": ADMIN_KEY, **_UNLIMITED} | dict(env or {})
     options = ("--port", str(port), "--database", f"sqlite:///{folder}/hub.db", *args)
     async with started("kubently-hub", "serve", *options, env=environ) as hub, aiohttp.ClientSession() as http:
         url = (await hub.find(r"listening url=(\S+)"))[1]
