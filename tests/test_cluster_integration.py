@@ -3,11 +3,16 @@
 import asyncio
 import hashlib
 import io
+import json
 import os
+import re
 import signal
+import socket
+import ssl
 import subprocess
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,16 +20,17 @@ from aiohttp import web
 
 from tests.cluster import assets
 from tests.cluster.assets import AssetsMissing
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, ClusterFailed
 from tests.support.kubectl import kubectl_binary
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(300)
 
 
-def run_testcluster(*args: str) -> subprocess.CompletedProcess[str]:
+def run_testcluster(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [str(ROOT / "scripts" / "testcluster"), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL)
+    whole = {**os.environ, **(env or {})}
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL, env=whole)
 
 
 def processes_of(name: str) -> list[str]:
@@ -73,13 +79,63 @@ def test_up_again_side_by_side_and_down(cluster: Cluster) -> None:
         broken = run_testcluster("status", "--name", second)
         assert broken.returncode == 1
         assert "etcd" in broken.stderr
+        assert run_testcluster("up", "--name", second).returncode == 0  # what is left of it does not stand in the way
+        assert run_testcluster("status", "--name", second).returncode == 0
     finally:
         for name in (first, second):
             run_testcluster("down", "--name", name)
             assert processes_of(name) == []
 
 
-def test_an_interrupted_up_leaves_nothing(cluster: Cluster) -> None:
+def test_two_ups_of_one_name_make_one_cluster(cluster: Cluster) -> None:
+    name = f"same-{os.getpid()}"
+    command = [str(ROOT / "scripts" / "testcluster"), "up", "--name", name]
+    try:
+        ups = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        assert {up.communicate(timeout=200)[0] for up in ups} == {f"KUBECONFIG={Cluster(name).kubeconfig}\n"}
+        assert len([line for line in processes_of(name) if "etcd --data-dir" in line]) == 1
+    finally:
+        run_testcluster("down", "--name", name)
+    assert not list(Cluster(name).folder.parent.glob(f"{name}*"))
+
+
+@pytest.mark.parametrize("name", ["../x", "a.b", "", "-a", "A"])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    refused = run_testcluster("up", f"--name={name}")
+    assert refused.returncode == 1
+    assert "no name of a cluster" in refused.stderr
+
+
+def test_the_official_archive_alone_makes_the_same_samples(cluster: Cluster, tmp_path: Path) -> None:
+    found = assets.find()
+    (tmp_path / "etcd").symlink_to(found.etcd)
+    (tmp_path / "kube-apiserver").symlink_to(found.apiserver)
+    bare = Cluster(f"bare-{os.getpid()}")
+    try:
+        up = run_testcluster("up", "--name", bare.name, env={"KUBEBUILDER_ASSETS": str(tmp_path)})
+        assert up.returncode == 0, up.stderr
+        assert not [line for line in processes_of(bare.name) if "controller-manager" in line or "scheduler" in line]
+        kinds = "pods,deployments,replicasets,jobs,services,serviceaccounts"
+        query = (
+            "-n",
+            "samples",
+            "get",
+            kinds,
+            "--no-headers",
+            "-o",
+            "custom-columns=KIND:.kind,REPLICAS:.status.replicas",
+        )
+        assert sorted(bare.kubectl(*query).splitlines()) == sorted(cluster.kubectl(*query).splitlines())
+        assert "successfully rolled out" in bare.kubectl("-n", "samples", "rollout", "status", "deployment/web")
+        assert "<none>" in bare.kubectl("-n", "samples", "get", "endpoints", "orphan")
+        assert ":8080" in bare.kubectl("-n", "samples", "get", "endpoints", "web")
+    finally:
+        run_testcluster("down", "--name", bare.name)
+    assert processes_of(bare.name) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_up_leaves_nothing(cluster: Cluster, number: signal.Signals) -> None:
     name = f"cut-{os.getpid()}"
     up = subprocess.Popen(
         [ROOT / "scripts" / "testcluster", "up", "--name", name],
@@ -89,7 +145,7 @@ def test_an_interrupted_up_leaves_nothing(cluster: Cluster) -> None:
     deadline = time.monotonic() + 60
     while not processes_of(name) and time.monotonic() < deadline:
         time.sleep(0.05)
-    up.send_signal(signal.SIGINT)
+    up.send_signal(number)
     assert up.wait(timeout=60) == 130
     assert processes_of(name) == []
     assert not Cluster(name).folder.exists()
@@ -116,6 +172,68 @@ def test_the_stand_in_kubelet_serves_logs(cluster: Cluster) -> None:
     assert stamped[:2] == "20"
     assert stamped.endswith("Z reading /etc/app/config.yaml")
     assert cluster.kubectl(*logs, "crashing", "--limit-bytes=7") == "reading"
+
+
+def test_a_container_that_waits_has_no_log(cluster: Cluster) -> None:
+    with pytest.raises(ClusterFailed, match=r"is waiting to start: trying and failing to pull image"):
+        cluster.kubectl("-n", "samples", "logs", "unpullable")
+    with pytest.raises(ClusterFailed, match=r'previous terminated container "web" in pod "web-.*" not found'):
+        cluster.kubectl("-n", "samples", "logs", "deployment/web", "-c", "web", "--previous")
+
+
+def test_a_flood_has_the_time_on_every_line(cluster: Cluster) -> None:
+    flood = cluster.kubectl("-n", "samples", "logs", "-f", "flooder", "--timestamps", "--limit-bytes=100000")
+    lines = flood.splitlines()[:-1]  # the limit may cut the last
+    assert len(lines) > 1000
+    assert all(re.fullmatch(r"20\S+Z app line \d+", line) for line in lines)
+
+
+def test_other_states_are_shown_as_they_are_named(cluster: Cluster) -> None:
+    namespace = f"states-{os.getpid()}"
+    cluster.kubectl("create", "namespace", namespace)
+    states = ("Pending", "Succeeded", "CreateContainerConfigError")
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": state.lower(), "annotations": {"kubently.dev/state": state}},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "app", "image": "example.com/app"}],
+            },
+        }
+        for state in states
+    ]
+    try:
+        wait_until(lambda: bool(cluster.kubectl("-n", namespace, "get", "serviceaccounts", "--no-headers")))
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
+        cluster.kubectl("-n", namespace, "apply", "-f", "-", text=text)
+
+        def shown() -> dict[str, str]:
+            rows = cluster.kubectl("-n", namespace, "get", "pods", "--no-headers").splitlines()
+            return {row.split()[0]: row.split()[2] for row in rows}
+
+        wanted = {"pending": "Pending", "succeeded": "Completed", "createcontainerconfigerror": states[2]}
+        wait_until(lambda: shown() == wanted)
+        assert cluster.kubectl("-n", namespace, "get", "pod", "pending", "-o", "jsonpath={.spec.nodeName}")
+    finally:
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_certificates_stand_a_strict_check(cluster: Cluster) -> None:
+    trust = ssl.create_default_context(cafile=cluster.folder / "certificates" / "ca.crt")
+    trust.verify_flags |= ssl.VERIFY_X509_STRICT  # what Python 3.13 does by default
+    host, port = cluster.host_and_port
+    with socket.create_connection((host, int(port)), timeout=10) as plain:
+        with trust.wrap_socket(plain, server_hostname=host) as secured:
+            assert secured.getpeercert()
 
 
 async def test_a_followed_log_goes_on(cluster: Cluster) -> None:
@@ -162,6 +280,17 @@ def test_the_agent_s_account_reads_and_no_more(cluster: Cluster) -> None:
         assert said == answer, question
 
 
+def test_the_agent_s_kubeconfig_is_that_account(cluster: Cluster) -> None:
+    def ask(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [kubectl_binary(), f"--kubeconfig={cluster.agent_kubeconfig}", *args]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert "crashing" in ask("-n", "samples", "get", "pods").stdout
+    assert "bolt" in ask("-n", "samples", "get", "widgets").stdout
+    assert "system:serviceaccount:kubently:kubently-agent" in ask("-n", "samples", "get", "secrets").stderr
+    assert sorted(path.name for path in cluster.service_account.iterdir()) == ["ca.crt", "namespace", "token"]
+
+
 async def archive_server(archive: bytes, checksum: str) -> tuple[web.AppRunner, str]:
     app = web.Application()
 
@@ -203,6 +332,18 @@ async def test_an_archive_with_another_checksum_is_not_used(tmp_path: Path) -> N
         await asyncio.to_thread(assets.fetch, tmp_path / "assets", url)
     await runner.cleanup()
     assert not (tmp_path / "assets").exists()
+
+
+def test_an_address_that_was_named_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(assets, "ENVTEST_URL", "http://127.0.0.1:1/{version}-{arch}.tar.gz")
+    with pytest.raises(OSError, match="refused"):
+        assets.fetch(tmp_path / "assets")
+    with pytest.raises(OSError, match="within the last day"):
+        assets.fetch(tmp_path / "assets")
+    monkeypatch.setenv("KUBENTLY_ENVTEST_URL", "http://127.0.0.1:1/{version}-{arch}.tar.gz")
+    with pytest.raises(OSError, match="refused"):
+        assets.fetch(tmp_path / "assets")
 
 
 def test_named_assets_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

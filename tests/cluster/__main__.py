@@ -15,8 +15,8 @@ from tests.cluster.debian import BuildFailed
 def main() -> int:
     """Run the command; its exit code."""
     options = _parser().parse_args()
-    cluster = Cluster(options.name)
     try:
+        cluster = Cluster(options.name)
         if options.command == "down":
             cluster.down()
         elif options.command == "status":
@@ -43,11 +43,15 @@ def main() -> int:
 
 def _current() -> Path:
     """The kubeconfig of the current context, if its cluster answers. Raises ClusterFailed."""
-    path = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    named = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if os.pathsep in named:
+        raise ClusterFailed("KUBECONFIG lists several files; --use-current needs it to name one")
     command = [kubectl(), "get", "--raw", "/version", "--request-timeout=3s"]
-    if subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode != 0:
-        raise ClusterFailed("the current context does not answer")
-    return path
+    try:
+        subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=True)
+    except subprocess.SubprocessError:
+        raise ClusterFailed("the current context does not answer") from None
+    return Path(named)
 
 
 def _parser() -> argparse.ArgumentParser:

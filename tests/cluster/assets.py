@@ -1,14 +1,14 @@
 """Where kube-apiserver and etcd come from: named by the caller, kept from before, fetched, or built."""
 
-import contextlib
 import hashlib
+import http.client
+import io
 import os
 import platform
 import shutil
 import sys
 import tarfile
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Final
 from tests.cluster import debian
 
 # Kubernetes' own archive of kube-apiserver and etcd for tests, https://book.kubebuilder.io/reference/envtest
-ENVTEST_VERSION: Final = "1.33.0"
+ENVTEST_VERSION: Final = "1.34.1"
 ENVTEST_URL: Final = (
     "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v{version}/"
     "envtest-v{version}-linux-{arch}.tar.gz"
@@ -60,8 +60,10 @@ def find() -> Assets:
     found = _in_folder(folder)
     if found is not None:
         return found
-    with contextlib.suppress(OSError, AssetsMissing):
+    try:
         fetch(folder)
+    except (OSError, AssetsMissing) as error:
+        say(f"  no official archive: {error}")
     found = _in_folder(folder)
     if found is not None:
         return found
@@ -80,34 +82,37 @@ def find() -> Assets:
 def fetch(folder: Path, url: str | None = None) -> None:
     """Download the official archive, check it against its published SHA-512, and unpack it into `folder`.
 
+    `url` is an address with {version} and {arch} in it; None: KUBENTLY_ENVTEST_URL, and without it the official one.
     Raises OSError when it cannot be reached and AssetsMissing when it is not what was published.
     """
-    address = url or os.environ.get("KUBENTLY_ENVTEST_URL") or ENVTEST_URL
+    named = url or os.environ.get("KUBENTLY_ENVTEST_URL")
+    address = named or ENVTEST_URL
     address = address.format(version=ENVTEST_VERSION, arch=_ARCHES.get(platform.machine(), platform.machine()))
     failed = cache() / "envtest-unreachable"
-    if url is None and failed.exists() and time.time() - failed.stat().st_mtime < _RETRY_SECONDS:
-        raise OSError("not reachable a short time ago")
+    if named is None and failed.exists() and time.time() - failed.stat().st_mtime < _RETRY_SECONDS:
+        raise OSError("it could not be reached within the last day")
     try:
-        published = _get(address + ".sha512").split()[0].decode()
+        published = _get(address + ".sha512").split()
         archive = _get(address)
-    except (OSError, IndexError):
+    except OSError:
         failed.parent.mkdir(parents=True, exist_ok=True)
         failed.touch()
         raise
-    if hashlib.sha512(archive).hexdigest() != published:
+    if hashlib.sha512(archive).hexdigest().encode() not in published[:1]:
         raise AssetsMissing(f"{address} does not have the published checksum; it is not used")
     _unpack(archive, folder)
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_CONNECT_SECONDS) as response:
-        body: bytes = response.read(_MAX_ARCHIVE_BYTES)
+    try:
+        with urllib.request.urlopen(url, timeout=_CONNECT_SECONDS) as response:
+            body: bytes = response.read(_MAX_ARCHIVE_BYTES)
+    except http.client.HTTPException as error:
+        raise OSError(f"{url}: {error!r}") from error
     return body
 
 
 def _unpack(archive: bytes, folder: Path) -> None:
-    import io
-
     fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
     fresh.mkdir(parents=True)
     try:

@@ -13,6 +13,8 @@ def make(folder: Path) -> None:
         folder,
         *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", _DAYS),
         *("-subj", "/CN=kubently-testcluster", "-keyout", "ca.key", "-out", "ca.crt"),
+        # Python 3.13 checks strictly by default, and then an authority without this is none (RFC 5280, 4.2.1.3).
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
     )
     names = "IP:127.0.0.1,IP:10.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
     _sign(folder, "apiserver", "/CN=kube-apiserver", names)
@@ -27,7 +29,14 @@ def _sign(folder: Path, name: str, subject: str, names: str) -> None:
         *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
         *("-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr"),
     )
-    (folder / f"{name}.ext").write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
+    (folder / f"{name}.ext").write_text(
+        f"subjectAltName={names}\n"
+        "extendedKeyUsage=serverAuth,clientAuth\n"
+        "basicConstraints=critical,CA:FALSE\n"
+        "keyUsage=critical,digitalSignature\n"
+        "subjectKeyIdentifier=hash\n"
+        "authorityKeyIdentifier=keyid\n"
+    )
     _openssl(
         folder,
         *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),

@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -14,11 +16,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.cluster import assets, certificates, control_plane, debian, processes
+from tests.cluster import assets, certificates, control_plane, controllers, debian, processes
 from tests.support.kubectl import kubectl_binary
 
 _ROOT: Final = Path(__file__).parents[2]
 _SAMPLES: Final = Path(__file__).with_name("samples")
+_TOKEN_REQUEST: Final = {
+    "apiVersion": "authentication.k8s.io/v1",
+    "kind": "TokenRequest",
+    "spec": {"expirationSeconds": 365 * 24 * 3600},
+}
+_NAME: Final = r"[a-z0-9][a-z0-9-]{0,62}"
 _READY_SECONDS: Final = 60.0
 # The pods of samples/ and what `kubectl get pods` shows for each once the cluster has settled.
 SETTLED: Final = {
@@ -41,9 +49,12 @@ class Cluster:
     """One test cluster. `kubeconfig` is the admin's, `agent_kubeconfig` that of the agent's ServiceAccount.
 
     `service_account` is a folder as a pod would find it (token, ca.crt, namespace).
+    Raises ClusterFailed for a name that is none.
     """
 
     def __init__(self, name: str) -> None:
+        if re.fullmatch(_NAME, name) is None:
+            raise ClusterFailed(f"{name!r} is no name of a cluster: lower-case letters, digits and hyphens")
         self.name = name
         self.folder = assets.cache() / "clusters" / name
         self.kubeconfig = self.folder / "kubeconfig"
@@ -59,18 +70,20 @@ class Cluster:
         """Bring the cluster up, or see that it is. Raises ClusterFailed, AssetsMissing and BuildFailed."""
         with self._alone():
             if self.problem() is None:
+                if not self.is_current:
+                    assets.say(f"cluster {self.name} was made by an earlier version; `down` first for a new one")
                 return
             self._remove()
-            programs = assets.find()
-            kubectl()
             with _undone_on_failure(self._remove):
+                programs = assets.find()
+                kubectl()
                 self._start(programs)
 
     def down(self) -> None:
         """End every process and remove the state."""
-        with self._alone():
+        with self._alone() as lock:
             self._remove()
-        self.folder.with_suffix(".lock").unlink(missing_ok=True)
+            lock.unlink()
 
     def problem(self) -> str | None:
         """What is wrong with the cluster, None when it is up."""
@@ -84,15 +97,18 @@ class Cluster:
             return f"cluster {self.name} did not come up whole"
         return None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the cluster that is up was made by what lies here now, and not by an earlier version of it."""
+        return self._state().get("made_of") == _made_of()
+
     def kubectl(self, *args: str, text: str | None = None) -> str:
         """Run kubectl as the admin; its standard output. Raises ClusterFailed."""
-        ran = subprocess.run(
-            [kubectl(), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder}/kubectl", *args],
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        command = [kubectl(), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder}/kubectl", *args]
+        try:
+            ran = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            raise ClusterFailed(f"kubectl {' '.join(args[:3])}: no answer within a minute") from None
         if ran.returncode != 0:
             raise ClusterFailed(f"kubectl {' '.join(args[:3])}: {ran.stderr.strip()}")
         return ran.stdout
@@ -107,28 +123,28 @@ class Cluster:
         tokens.touch(mode=0o600)
         tokens.write_text(f"{token},admin,admin,system:masters\n")
         control_plane.kubeconfig(folder, "kubeconfig", port, token)
-        state: dict[str, Any] = {"port": port, "processes": [], "is_complete": False}
+        state: dict[str, Any] = {"port": port, "processes": [], "is_complete": False, "made_of": _made_of()}
 
         def start(name: str, argv: list[str]) -> None:
-            state["processes"].append(processes.start(name, argv, folder))
-            self._write(state)
+            with _uninterrupted():  # what is started must be written down, or nobody could end it
+                state["processes"].append(processes.start(name, argv, folder))
+                self._write(state)
 
-        version = subprocess.run([programs.apiserver, "--version"], capture_output=True, text=True, check=True)
+        version = _version(programs.apiserver)
         start("etcd", control_plane.etcd(programs, folder, etcd_port, peer_port))
-        start(
-            "kube-apiserver",
-            control_plane.apiserver(programs, folder, port, etcd_port, version.stdout.split()[-1]),
-        )
+        start("kube-apiserver", control_plane.apiserver(programs, folder, port, etcd_port))
         self._until("the API server", lambda: self.kubectl("get", "--raw", "/readyz") == "ok")
         if programs.controller_manager is not None:
-            start("kube-controller-manager", control_plane.controller_manager(programs.controller_manager, folder))
+            manager = control_plane.controller_manager(programs.controller_manager, folder, version)
+            start("kube-controller-manager", manager)
         if programs.scheduler is not None:
-            start("kube-scheduler", control_plane.scheduler(programs.scheduler, folder))
+            start("kube-scheduler", control_plane.scheduler(programs.scheduler, folder, version))
         start(
             "kubelet",
             [
                 *(sys.executable, "-m", "tests.cluster.kubelet"),
                 *(f"https://127.0.0.1:{port}", str(kubelet_port), str(folder)),
+                *(["--schedules"] if programs.scheduler is None else []),
             ],
         )
         self._fill(has_controllers=programs.controller_manager is not None)
@@ -141,14 +157,18 @@ class Cluster:
         self.kubectl("-n", "kubently", "scale", "deployment", "kubently-agent", "--replicas=0")
         self.kubectl("apply", "-f", str(_SAMPLES / "crd.yaml"))
         self._until("the sample kind", lambda: "widgets" in self.kubectl("api-resources", "--cached=false"))
-        if has_controllers:
-            self._until("the accounts", lambda: bool(self.kubectl("-n", "default", "get", "sa", "default")))
-            self.kubectl("create", "namespace", "samples")
-            self._until("the accounts", lambda: bool(self.kubectl("-n", "samples", "get", "sa", "default")))
+        self.kubectl("create", "namespace", "samples")
+        if not has_controllers:
+            controllers.make_accounts(self.kubectl)
+        self._until("the accounts", lambda: bool(self.kubectl("-n", "default", "get", "sa", "default")))
+        self._until("the accounts", lambda: bool(self.kubectl("-n", "samples", "get", "sa", "default")))
         self.kubectl("apply", "-f", str(_SAMPLES / "samples.yaml"))
         self._account()
-        if has_controllers:
-            self._until("the sample pods", self._is_settled)
+        if not has_controllers:
+            controllers.make_children(self.kubectl, "samples")
+        self._until("the sample pods", self._is_settled)
+        if not has_controllers:
+            controllers.make_endpoints(self.kubectl, "samples")
 
     def _is_settled(self) -> bool:
         rows = [line.split() for line in self.kubectl("-n", "samples", "get", "pods", "--no-headers").splitlines()]
@@ -171,9 +191,9 @@ class Cluster:
                 query = "go-template={{.data.token | base64decode}}"
                 token = self.kubectl("-n", "kubently", "get", "secret", name, "-o", query)
             else:
-                command = ("create", "token", "kubently-agent", "--duration=8760h")
-                with contextlib.suppress(ClusterFailed):
-                    token = self.kubectl("-n", "kubently", *command).strip()
+                path = "/api/v1/namespaces/kubently/serviceaccounts/kubently-agent/token"
+                answered = self.kubectl("create", "--raw", path, "-f", "-", text=json.dumps(_TOKEN_REQUEST))
+                token = json.loads(answered)["status"]["token"]
             return bool(token)
 
         self._until("the agent's token", find)
@@ -219,16 +239,16 @@ class Cluster:
         fresh.replace(self.folder / "state.json")
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One command at a time on a cluster."""
-        path = self.folder.with_suffix(".lock")
+    def _alone(self) -> Iterator[Path]:
+        """One command at a time on a cluster; the lock file, which may be removed inside."""
+        path = self.folder.with_name(f"{self.name}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        while True:
+            with path.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if _is_still_there(path, lock.fileno()):  # `down` removes the file others may be waiting for
+                    yield path
+                    return
 
 
 def kubectl() -> str:
@@ -244,18 +264,58 @@ def kubectl() -> str:
         return kubectl_binary()
 
 
+def _made_of() -> str:
+    """Changes with everything a cluster is made of, except its programs."""
+    parts = [*Path(__file__).parent.glob("*.py"), *_SAMPLES.glob("*.yaml"), _ROOT / "deploy" / "agent.yaml"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(parts))).hexdigest()
+
+
+def _version(apiserver: Path) -> str:
+    """`v1.20.2`."""
+    ran = subprocess.run([apiserver, "--version"], capture_output=True, text=True, timeout=60)
+    if ran.returncode != 0:
+        raise ClusterFailed(f"{apiserver} does not run: {ran.stderr.strip()}")
+    return ran.stdout.split()[-1]
+
+
+def _is_still_there(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
 @contextlib.contextmanager
 def _undone_on_failure(undo: Callable[[], None]) -> Iterator[None]:
-    """Undo when the body fails or is interrupted; SIGTERM interrupts too."""
+    """Undo when the body fails or is interrupted; SIGTERM and SIGHUP interrupt too."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    with _handling(interrupt, signal.SIGTERM, signal.SIGHUP):
+        try:
+            yield
+        except BaseException:
+            with _uninterrupted():
+                undo()
+            raise
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let the body run to its end; an interrupt that came meanwhile follows it."""
+    caught: list[int] = []
+    with _handling(lambda number, frame: caught.append(number), signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        yield
+    if caught:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
-    except BaseException:
-        undo()
-        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, old in before.items():
+            signal.signal(number, old)

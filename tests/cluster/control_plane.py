@@ -21,7 +21,7 @@ def etcd(assets: Assets, folder: Path, port: int, peer_port: int) -> list[str]:
     ]
 
 
-def apiserver(assets: Assets, folder: Path, port: int, etcd_port: int, version: str) -> list[str]:
+def apiserver(assets: Assets, folder: Path, port: int, etcd_port: int) -> list[str]:
     """RBAC, a token file for the admin, and the stand-in kubelet reached by its node's address."""
     certificates = folder / "certificates"
     flags = [
@@ -50,28 +50,34 @@ def apiserver(assets: Assets, folder: Path, port: int, etcd_port: int, version: 
     ]
     if assets.controller_manager is None:
         flags.append("--disable-admission-plugins=ServiceAccount")  # nobody makes the accounts
-    if version.startswith("v1.20."):
-        flags.append("--insecure-port=0")
     return flags
 
 
-def controller_manager(program: Path, folder: Path) -> list[str]:
+def controller_manager(program: Path, folder: Path, version: str) -> list[str]:
     """All controllers, without a port of its own."""
     return [
         str(program),
-        f"--kubeconfig={folder}/kubeconfig",
-        "--port=0",
-        "--secure-port=0",
-        "--leader-elect=false",
+        *_no_port(folder, version),
         f"--root-ca-file={folder}/certificates/ca.crt",
         f"--service-account-private-key-file={folder}/certificates/service-accounts.key",
         "--controllers=*",
     ]
 
 
-def scheduler(program: Path, folder: Path) -> list[str]:
+def scheduler(program: Path, folder: Path, version: str) -> list[str]:
     """The scheduler, without a port of its own."""
-    return [str(program), f"--kubeconfig={folder}/kubeconfig", "--port=0", "--secure-port=0", "--leader-elect=false"]
+    return [str(program), *_no_port(folder, version)]
+
+
+def _no_port(folder: Path, version: str) -> list[str]:
+    flags = [f"--kubeconfig={folder}/kubeconfig", "--secure-port=0", "--leader-elect=false"]
+    # Up to 1.22 there is a port in clear to close as well; 1.24 no longer knows the flag.
+    return [*flags, "--port=0"] if _minor(version) < 23 else flags
+
+
+def _minor(version: str) -> int:
+    """22 of `v1.22.3`."""
+    return int(version.split(".")[1])
 
 
 def kubeconfig(folder: Path, name: str, port: int, token: str, namespace: str = "default") -> Path:

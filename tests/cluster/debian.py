@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ _REFLECT2: Final = "github.com/modern-go/reflect2"
 _PROGRAMS: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _VERSION: Final = "v1.20.2"
 _STEP_SECONDS: Final = 1800
+_END_SECONDS: Final = 15
 
 
 class BuildFailed(Exception):
@@ -132,8 +134,18 @@ def _stage(title: str) -> Iterator[None]:
     print(f"  ... done in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
 
+def _end(step: subprocess.Popen[str]) -> None:
+    """End a step with all that make and go have started; apt gets the time to leave its database whole."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        os.killpg(step.pid, signal.SIGTERM)
+        step.wait(_END_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(step.pid, signal.SIGKILL)
+    step.wait()
+
+
 def _run(argv: list[str], *, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
-    ran = subprocess.run(
+    step = subprocess.Popen(
         argv,
         cwd=cwd,
         env={**os.environ, **(environment or {})},
@@ -141,8 +153,15 @@ def _run(argv: list[str], *, cwd: Path | None = None, environment: Mapping[str, 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=_STEP_SECONDS,
+        start_new_session=True,
     )
-    if ran.returncode != 0:
-        last = "\n".join(ran.stdout.splitlines()[-15:])
+    try:
+        output, _ = step.communicate(timeout=_STEP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BuildFailed(f"{argv[0]} {argv[1]} did not end within {_STEP_SECONDS} s") from None
+    finally:
+        if step.returncode is None:  # interrupted
+            _end(step)
+    if step.returncode != 0:
+        last = "\n".join(output.splitlines()[-15:])
         raise BuildFailed(f"{argv[0]} {argv[1]} failed:\n{last}")

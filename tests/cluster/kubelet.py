@@ -1,9 +1,11 @@
 """The stand-in for a node: gives scheduled pods a status and serves their logs; runs no container.
 
+Where there is no scheduler it also takes every pod that asks for no node in particular.
+
 What a pod is like stands in its annotations:
 
     kubently.dev/state             Running (default; a Job's pod: Succeeded), CrashLoopBackOff, ImagePullBackOff,
-                                   Pending, OOMKilled or Succeeded
+                                   Pending, OOMKilled or Succeeded; anything else is a reason to wait for its containers
     kubently.dev/logs              its log, a line each; default: 20 lines with their number
     kubently.dev/emit-interval-ms  a followed log goes on for ever, a line each so many milliseconds; 0: as fast as read
 """
@@ -15,7 +17,7 @@ import itertools
 import json
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +28,11 @@ NODE: Final = "samples-node"
 _LEASE_SECONDS: Final = 10.0
 _LINES: Final = 20
 _FLOOD_LINES: Final = 1000
+# Why a container has no log yet, as a kubelet words it.
+_WAITING: Final = {
+    "ImagePullBackOff": "trying and failing to pull image",
+    "Pending": "ContainerCreating",
+}
 _EVENTS: Final = {
     "CrashLoopBackOff": ("BackOff", "Back-off restarting failed container"),
     "ImagePullBackOff": ("Failed", "Error: ImagePullBackOff"),
@@ -141,36 +148,52 @@ class Kubelet:
 
     async def follow(self) -> None:
         """Keep every pod of the node in its state, for ever."""
-        path = f"/api/v1/pods?fieldSelector=spec.nodeName={NODE}"
+        await self._watch(NODE, self._on_change)
+
+    async def schedule(self) -> None:
+        """Give the node every pod that has none and may have any, for ever."""
+        await self._watch("", self._bind)
+
+    async def _watch(self, node: str, on_change: Callable[[str, list[Any]], Awaitable[None]]) -> None:
+        """Tell of the pods of a node ("": of none) and of every change: `("LISTED", pods)`, `("ADDED", [pod])`."""
+        path = f"/api/v1/pods?fieldSelector=spec.nodeName={node}"
         while True:
             try:
                 _, listed = await self._api.call("GET", path)
-                self._pods = {_key(pod): pod for pod in listed["items"]}
-                for pod in listed["items"]:
-                    await self._settle(pod)
+                await on_change("LISTED", listed["items"])
                 version = listed["metadata"]["resourceVersion"]
                 watched = f"{path}&watch=true&resourceVersion={version}&timeoutSeconds={_WATCH_SECONDS}"
                 async for event in self._api.watch(watched):
                     if event["type"] == "ERROR":
                         break  # 410: too old, list anew
-                    await self._on_event(event["type"], event["object"])
+                    await on_change(event["type"], [event["object"]])
             except (aiohttp.ClientError, KeyError, TimeoutError) as error:
                 print(f"watching again: {error!r}", file=sys.stderr, flush=True)
                 await asyncio.sleep(0.5)
 
-    async def _on_event(self, kind: str, pod: Any) -> None:
-        if kind == "DELETED":
-            self._pods.pop(_key(pod), None)
-        else:
-            self._pods[_key(pod)] = pod
-            await self._settle(pod)
+    async def _on_change(self, kind: str, pods: list[Any]) -> None:
+        if kind == "LISTED":
+            self._pods.clear()
+        for pod in pods:
+            if kind == "DELETED":
+                self._pods.pop(_key(pod), None)
+            else:
+                self._pods[_key(pod)] = pod
+                await self._settle(pod)
+
+    async def _bind(self, kind: str, pods: list[Any]) -> None:
+        for pod in pods:
+            if kind != "DELETED" and "nodeSelector" not in pod["spec"]:
+                namespace, name = _key(pod)
+                binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": NODE}}
+                await self._api.call("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", binding)
 
     async def _settle(self, pod: Any) -> None:
         namespace, name = _key(pod)
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         if pod["metadata"].get("deletionTimestamp"):
             await self._api.call("DELETE", path, {"gracePeriodSeconds": 0})
-        elif not pod.get("status", {}).get("containerStatuses"):
+        elif "startTime" not in pod.get("status", {}):  # what a kubelet sets first
             await self._api.call("PATCH", f"{path}/status", {"status": _status(pod)}, patch="strategic-merge")
             if _state(pod) in _EVENTS:
                 await self._api.call("POST", f"/api/v1/namespaces/{namespace}/events", _event(pod))
@@ -184,6 +207,9 @@ class Kubelet:
         pod = self._pods.get(key)
         if pod is None or container not in _containers(pod):
             raise web.HTTPNotFound(text=f'pod "{key[1]}" or its container "{container}" not found')
+        if _state(pod) in _WAITING:
+            why = f'container "{container}" in pod "{key[1]}" is waiting to start: {_WAITING[_state(pod)]}'
+            raise web.HTTPBadRequest(text=why)
         is_previous = query.get("previous") == "true"
         if is_previous and _state(pod) != "CrashLoopBackOff":
             raise web.HTTPBadRequest(text=f'previous terminated container "{container}" in pod "{key[1]}" not found')
@@ -200,25 +226,27 @@ class Kubelet:
         left = int(query.get("limitBytes", 2**62))
         is_stamped = query.get("timestamps") == "true"
         for moment, text in lines:
-            left = await _emit(response, moment, text, left, is_stamped=is_stamped)
+            left = await _emit(response, f"{moment} {text}" if is_stamped else text, left)
         if goes_on and interval is not None:
             at_once = 1 if int(interval) else _FLOOD_LINES
             for first in itertools.count(_LINES, at_once):
                 if left <= 0:
                     break
-                text = "".join(f"{container} line {number}\n" for number in range(first, first + at_once))
-                left = await _emit(response, _stamp(), text, left, is_stamped=is_stamped)
+                stamp = f"{_stamp()} " if is_stamped else ""
+                text = "".join(f"{stamp}{container} line {number}\n" for number in range(first, first + at_once))
+                left = await _emit(response, text, left)
                 await asyncio.sleep(int(interval) / 1000)
         elif goes_on and _state(pod) == "Running":
             await asyncio.Event().wait()  # a quiet container: until the reader leaves
         return response
 
 
-async def _emit(response: web.StreamResponse, moment: str, text: str, left: int, *, is_stamped: bool) -> int:
-    line = (f"{moment} {text}" if is_stamped else text).encode()[: max(0, left)]
-    if line:
-        await response.write(line)
-    return left - len(line)
+async def _emit(response: web.StreamResponse, text: str, left: int) -> int:
+    """Write as much as is left of the limit; the bytes left after it."""
+    written = text.encode()[:left]
+    if written:
+        await response.write(written)
+    return left - len(written)
 
 
 def _written(pod: Any, container: str, *, is_previous: bool) -> Iterator[tuple[str, str]]:
@@ -304,8 +332,12 @@ def _status(pod: Any) -> dict[str, Any]:
         "conditions": [
             {"type": kind, "status": str(holds), "lastTransitionTime": moment} for kind, holds in conditions.items()
         ],
-        "containerStatuses": [_container(one, state, moment, is_ready=is_ready) for one in pod["spec"]["containers"]],
     }
+    if state == "Pending":  # seen by the kubelet, and nothing begun
+        return status
+    status["containerStatuses"] = [
+        _container(one, state, moment, is_ready=is_ready) for one in pod["spec"]["containers"]
+    ]
     if "initContainers" in pod["spec"]:
         status["initContainerStatuses"] = [
             _container(one, "Succeeded", moment, is_ready=True) for one in pod["spec"]["initContainers"]
@@ -328,22 +360,21 @@ def _container(container: Any, state: str, moment: str, *, is_ready: bool) -> di
             }
         },
         "ImagePullBackOff": {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'}},
-        "Pending": {"waiting": {"reason": "ContainerCreating"}},
     }
     is_crashing = state == "CrashLoopBackOff"
     return {
         "name": name,
         "image": image,
-        "imageID": "" if state in ("ImagePullBackOff", "Pending") else f"{image}@sha256:{'0' * 64}",
+        "imageID": "" if state == "ImagePullBackOff" else f"{image}@sha256:{'0' * 64}",
         "ready": is_ready,
         "started": is_ready,
         "restartCount": 7 if is_crashing else 0,
-        "state": states[state],
+        "state": states.get(state, {"waiting": {"reason": state}}),
         "lastState": {"terminated": crashed} if is_crashing else {},
     }
 
 
-async def main(url: str, port: int, folder: Path) -> None:
+async def main(url: str, port: int, folder: Path, *, schedules: bool) -> None:
     """Run until ended."""
     api = Api(url, folder)
     kubelet = Kubelet(api, port)
@@ -361,6 +392,8 @@ async def main(url: str, port: int, folder: Path) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(kubelet.beat(), name="beat")
             tasks.create_task(kubelet.follow(), name="follow")
+            if schedules:
+                tasks.create_task(kubelet.schedule(), name="schedule")
     finally:
         await runner.cleanup()
         await api.close()
@@ -368,4 +401,4 @@ async def main(url: str, port: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
+        asyncio.run(main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), schedules="--schedules" in sys.argv[4:]))

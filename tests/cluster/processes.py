@@ -7,10 +7,12 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 _ROOT = Path(__file__).parents[2]
 _STOP_SECONDS = 8.0
+# What this very process has started, by id: it has to collect them when they end.
+_CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}
 
 
 def free_ports(count: int) -> list[int]:
@@ -28,6 +30,7 @@ def start(name: str, argv: list[str], folder: Path) -> dict[str, Any]:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True, cwd=_ROOT
         )
+    _CHILDREN[process.pid] = process
     return {"name": name, "pid": process.pid, "started": _start_time(process.pid)}
 
 
@@ -43,21 +46,21 @@ def stop(entries: list[dict[str, Any]]) -> None:
             os.kill(entry["pid"], signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
     while any(is_alive(entry) for entry in entries) and time.monotonic() < deadline:
-        _reap(entries)
         time.sleep(0.02)
     for entry in entries:
         if is_alive(entry):
             os.kill(entry["pid"], signal.SIGKILL)
     while any(is_alive(entry) for entry in entries):
-        _reap(entries)
         time.sleep(0.02)
+    _reap(entries)
 
 
 def _reap(entries: list[dict[str, Any]]) -> None:
-    """Collect those that are our own children, which stay as zombies otherwise."""
+    """Collect those that are our own children; a zombie may still have threads that are ending."""
     for entry in entries:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(entry["pid"], os.WNOHANG)
+        child = _CHILDREN.pop(entry["pid"], None)
+        if child is not None:
+            child.wait(_STOP_SECONDS)
 
 
 def _start_time(pid: int) -> str | None:
