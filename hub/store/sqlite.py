@@ -164,7 +164,8 @@ class SqliteStore:
             self._refuse_newer()
 
     def _refuse_newer(self) -> None:
-        known = {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
+        with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+            known = {migration.name for migration in MIGRATIONS.pending(Database(empty, execute_plugins=False))}
         try:
             with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=1)) as db:
                 applied = {migration.name for migration in MIGRATIONS.applied(Database(db, execute_plugins=False))}
@@ -174,8 +175,8 @@ class SqliteStore:
             raise StoreUnusable(f"{self._path} was written by a newer version of the hub; upgrade the hub")
 
     def _open_writer(self) -> sqlite3.Connection:
+        db = self._connect(timeout_seconds=_OPEN_TIMEOUT_SECONDS)
         try:
-            db = self._connect(timeout_seconds=_OPEN_TIMEOUT_SECONDS)
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or it is without effect
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
@@ -185,6 +186,7 @@ class SqliteStore:
             MIGRATIONS.apply(Database(db, execute_plugins=False))
             db.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT_SECONDS * 1000)}")
         except sqlite3.DatabaseError as error:
+            db.close()
             raise StoreUnusable(f"{self._path} cannot be opened: {error}") from None
         return db
 
