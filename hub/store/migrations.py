@@ -106,3 +106,29 @@ def m001_first_tables(db: Database) -> None:
     db.table("idempotency").create_index(["created_at"])
 
     db.table("health").create({"id": int, "padding": bytes}, pk="id")
+
+
+@MIGRATIONS()
+def m002_a_command_is_two_statements(db: Database) -> None:
+    """Accepting a command is one INSERT, ending it one UPDATE; each writes as few pages as it can."""
+    # Output that came whole, with the ending, as JSON [[seq, stream, data], …]; NULL: it is in table chunks.
+    db.table("results").add_column("chunks", str)
+    # Results of a session that are not reaped yet. It is counted along, so that results need no index by session.
+    db.table("sessions").add_column("results_kept", int, not_null_default=0)
+    db.execute(
+        "UPDATE sessions SET results_kept ="
+        " (SELECT count(*) FROM results WHERE results.session_id = sessions.session_id)"
+    )
+    db.execute(
+        "CREATE TRIGGER result_accepted AFTER INSERT ON results BEGIN"
+        " UPDATE sessions SET commands_executed = commands_executed + 1, results_kept = results_kept + 1,"
+        " last_activity = NEW.accepted_at WHERE session_id = NEW.session_id; END"
+    )
+    db.execute(
+        "CREATE TRIGGER result_removed AFTER DELETE ON results BEGIN"
+        " DELETE FROM chunks WHERE result_id = OLD.result_id;"
+        " UPDATE sessions SET results_kept = results_kept - 1 WHERE session_id = OLD.session_id; END"
+    )
+    # Rows lie in the order in which they were accepted, and are reaped in it. results_open stays: it is a page or two.
+    db.execute("DROP INDEX idx_results_session_id")
+    db.execute("DROP INDEX results_ended")

@@ -47,7 +47,7 @@ from hub.records import (
 )
 from hub.store.migrations import MIGRATIONS
 from hub.store.readers import Readers
-from hub.store.writer import Writer
+from hub.store.writer import Statement, Writer
 
 _SCHEME: Final = "sqlite:///"
 _HEADER: Final = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html#the_database_header
@@ -71,7 +71,28 @@ _CLUSTER: Final = _columns(Cluster)
 _TOKEN: Final = _columns(Token)
 _SESSION: Final = _columns(Session)
 _RESULT: Final = _columns(Result)
-_RESULT_MARKS: Final = ", ".join("?" for _ in Result.__match_args__)
+
+# A command's two statements: one that accepts it, if its session takes it, and one that ends it.
+_ACCEPT: Final = (
+    "INSERT INTO results (result_id, command_type, args, timeout_seconds, accepted_at, deadline_at, status,"
+    " service_identity, key_id, correlation_id, session_id, cluster_id, output_bytes, omitted_bytes, stored_bytes)"
+    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, correlation_id, ?), session_id, cluster_id, 0, 0, 0 FROM sessions"
+    " WHERE session_id = ? AND cluster_id = ? AND status = 'active' AND expires_at > ? AND (? IS NULL OR key_id = ?)"
+    " RETURNING correlation_id"
+)
+_ENDING: Final = (
+    "UPDATE results SET status = ?, ended_at = ?, exit_code = ?, executor = ?, reason = ?, execution_time_ms = ?,"
+    " omitted_bytes = ?, output_bytes = coalesce(?, stored_bytes + ?), stored_bytes = stored_bytes + ?"
+)
+_END: Final = f"{_ENDING} WHERE result_id = ? AND ended_at IS NULL RETURNING {_RESULT}"
+# All its output came with the ending and lies in the row; no chunk was stored before.
+_END_WHOLE: Final = (
+    f"{_ENDING}, chunks = ? WHERE result_id = ? AND ended_at IS NULL"
+    f" AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.result_id = results.result_id) RETURNING {_RESULT}"
+)
+# Pages of 4 KiB that a small write changes, about; see Writer.submit.
+_COMMAND_PAGES: Final = 4
+_PAGE_BYTES: Final = 4096
 
 
 class SqliteStore:
@@ -104,7 +125,7 @@ class SqliteStore:
         except BaseException:
             self._drop_lock()
             raise
-        self._writer = Writer(connection)
+        self._writer = Writer(connection, may_commit_here=self._synchronous == "NORMAL")
         self._readers = Readers(self._connect_reader)
 
     async def close(self) -> None:
@@ -184,7 +205,6 @@ class SqliteStore:
             db.execute("BEGIN IMMEDIATE")
             db.execute("COMMIT")
             MIGRATIONS.apply(Database(db, execute_plugins=False))
-            db.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT_SECONDS * 1000)}")
         except sqlite3.DatabaseError as error:
             db.close()
             raise StoreUnusable(f"{self._path} cannot be opened: {error}") from None
@@ -204,10 +224,10 @@ class SqliteStore:
             cached_statements=256,
         )
 
-    async def _write(self, operation: Any) -> Any:
+    async def _write(self, operation: Any, *, pages: int | None = None) -> Any:
         if self._writer is None:
             raise StoreFull("The store is closed")
-        return await self._writer.submit(operation)
+        return await self._writer.submit(operation, pages=pages)
 
     async def _read(self, query: Any) -> Any:
         if self._readers is None:
@@ -326,7 +346,7 @@ class SqliteStore:
                 raise NotFound(f"Cluster not found: {session.cluster_id}")
             db.execute(f"INSERT INTO sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-        await self._write(write)
+        await self._write(write, pages=_COMMAND_PAGES)
 
     async def get_session(self, session_id: str) -> Session | None:
         """See Store."""
@@ -404,54 +424,46 @@ class SqliteStore:
         fallback_correlation_id: str | None = None,
     ) -> Accepted:
         """See Store."""
-        args = _json(result.args)
+        row = (
+            result.result_id,
+            result.command_type,
+            _json(result.args),
+            result.timeout_seconds,
+            result.accepted_at,
+            result.deadline_at,
+            result.status,
+            result.service_identity,
+            result.key_id,
+            result.correlation_id,
+            fallback_correlation_id,
+            result.session_id,
+            result.cluster_id,
+            result.accepted_at,
+            owner,
+            owner,
+        )
 
         def write(db: sqlite3.Connection) -> Accepted:
             if idempotency is not None:
                 earlier = _earlier(db, idempotency, result.accepted_at)
                 if earlier is not None:
                     return Accepted(earlier, is_new=False)
-            session = db.execute(
-                "UPDATE sessions SET commands_executed = commands_executed + 1, last_activity = ?"
-                " WHERE session_id = ? AND (? IS NULL OR key_id = ?) AND cluster_id = ? AND status = 'active'"
-                " AND expires_at > ? RETURNING correlation_id",
-                (result.accepted_at, result.session_id, owner, owner, result.cluster_id, result.accepted_at),
-            ).fetchone()
-            if session is None:
+            inserted = db.execute(_ACCEPT, row).fetchall()
+            if not inserted:
                 raise _why_not(db, result, owner)
-            stored = result
-            if result.correlation_id is None:
-                stored = msgspec.structs.replace(result, correlation_id=session[0] or fallback_correlation_id)
-            db.execute(
-                f"INSERT INTO results ({_RESULT}) VALUES ({_RESULT_MARKS})",
-                (
-                    stored.result_id,
-                    stored.session_id,
-                    stored.cluster_id,
-                    stored.key_id,
-                    stored.command_type,
-                    args,
-                    stored.timeout_seconds,
-                    stored.accepted_at,
-                    stored.deadline_at,
-                    stored.status,
-                    stored.correlation_id,
-                    stored.service_identity,
-                    *(None,) * 5,
-                    0,
-                    0,
-                    0,
-                ),
-            )
             if idempotency is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO idempotency (key_id, value, fingerprint, result_id, created_at)"
                     " VALUES (?, ?, ?, ?, ?)",
-                    (*_values(idempotency), stored.result_id, stored.accepted_at),
+                    (*_values(idempotency), result.result_id, result.accepted_at),
                 )
-            return Accepted(stored, is_new=True)
+            return Accepted(msgspec.structs.replace(result, correlation_id=inserted[0][0]), is_new=True)
 
-        accepted: Accepted = await self._write(write)
+        if idempotency is None:
+            inserted = await self._write(Statement(_ACCEPT, row), pages=_COMMAND_PAGES)
+            if inserted:
+                return Accepted(msgspec.structs.replace(result, correlation_id=inserted[0][0]), is_new=True)
+        accepted: Accepted = await self._write(write, pages=_COMMAND_PAGES)
         return accepted
 
     async def find_accepted(self, idempotency: Idempotency, now: float) -> Result | None:
@@ -462,7 +474,7 @@ class SqliteStore:
     async def mark_running(self, result_id: str) -> None:
         """See Store."""
         query = "UPDATE results SET status = 'running' WHERE result_id = ? AND status = 'queued'"
-        await self._write(lambda db: db.execute(query, (result_id,)))
+        await self._write(lambda db: db.execute(query, (result_id,)), pages=_COMMAND_PAGES)
 
     async def append_output(self, result_id: str, chunks: Sequence[OutputChunk]) -> None:
         """See Store."""
@@ -472,33 +484,33 @@ class SqliteStore:
             if added:
                 db.execute("UPDATE results SET stored_bytes = stored_bytes + ? WHERE result_id = ?", (added, result_id))
 
-        await self._write(write)
+        await self._write(write, pages=_pages(chunks))
 
     async def end_command(self, result_id: str, ending: Ending, chunks: Sequence[OutputChunk] = ()) -> Result | None:
         """See Store."""
+        how = (
+            ending.status,
+            ending.ended_at,
+            ending.exit_code,
+            ending.executor,
+            ending.reason,
+            ending.execution_time_ms,
+            ending.omitted_bytes,
+            ending.output_bytes,
+        )
+        pages = _pages(chunks)
+        if chunks and chunks[0].seq == 1:
+            size = sum(len(chunk.data.encode()) for chunk in chunks if chunk.stream == "stdout")
+            whole = _json([(chunk.seq, chunk.stream, chunk.data) for chunk in chunks])
+            rows = await self._write(Statement(_END_WHOLE, (*how, size, size, whole, result_id)), pages=pages)
+            if rows:
+                return _result(rows[0])
 
         def write(db: sqlite3.Connection) -> Any:
             added = _add_chunks(db, result_id, chunks)
-            return db.execute(
-                "UPDATE results SET status = ?, ended_at = ?, exit_code = ?, executor = ?, reason = ?,"
-                " execution_time_ms = ?, output_bytes = coalesce(?, stored_bytes + ?), omitted_bytes = ?,"
-                f" stored_bytes = stored_bytes + ? WHERE result_id = ? AND ended_at IS NULL RETURNING {_RESULT}",
-                (
-                    ending.status,
-                    ending.ended_at,
-                    ending.exit_code,
-                    ending.executor,
-                    ending.reason,
-                    ending.execution_time_ms,
-                    ending.output_bytes,
-                    added,
-                    ending.omitted_bytes,
-                    added,
-                    result_id,
-                ),
-            ).fetchone()
+            return db.execute(_END, (*how, added, added, result_id)).fetchone()
 
-        row = await self._write(write)
+        row = await self._write(write, pages=pages)
         return _result(row) if row else None
 
     async def get_result(self, result_id: str) -> Result | None:
@@ -512,6 +524,13 @@ class SqliteStore:
         last = 2**62 if limit is None else offset + limit
 
         def query(db: sqlite3.Connection) -> OutputText:
+            came_whole = db.execute("SELECT chunks FROM results WHERE result_id = ?", (result_id,)).fetchone()
+            if came_whole is not None and came_whole[0] is not None:
+                chunks: list[tuple[int, str, str]] = msgspec.json.decode(came_whole[0])
+                stdout = "".join(data for _, stream, data in chunks if stream == "stdout")
+                stderr = "".join(data for _, stream, data in chunks if stream == "stderr")
+                is_whole = offset == 0 and limit is None
+                return OutputText(stdout if is_whole else _part(stdout.encode(), offset, limit), stderr)
             # The first character may end, and the last begin, a few bytes beyond the part that was asked for.
             rows = db.execute(
                 "SELECT start, data FROM chunks WHERE result_id = ? AND stream = 'stdout'"
@@ -629,6 +648,10 @@ def _earlier(db: sqlite3.Connection, idempotency: Idempotency, now: float) -> Re
     return _result(row[1:])
 
 
+def _pages(chunks: Sequence[OutputChunk]) -> int:
+    return _COMMAND_PAGES + sum(len(chunk.data) for chunk in chunks) // _PAGE_BYTES
+
+
 def _add_chunks(db: sqlite3.Connection, result_id: str, chunks: Sequence[OutputChunk]) -> int:
     """Insert chunks behind what an open result has of stdout; how many bytes of stdout were new."""
     added = 0
@@ -676,23 +699,25 @@ def _vacuum(db: sqlite3.Connection) -> None:
 
 def _reap_results(db: sqlite3.Connection, before: float) -> int:
     """Remove the oldest results that ended at or before a time, a batch of them; how many."""
-    query = "SELECT result_id, stored_bytes FROM results WHERE ended_at <= ? ORDER BY ended_at LIMIT ?"
     ids, size = [], 0
-    for result_id, stored_bytes in db.execute(query, (before, _REAP_ROWS)):
-        ids.append((result_id,))
-        size += stored_bytes
-        if size > _REAP_BYTES:
+    for rowid, accepted_at, ended_at, stored_bytes in db.execute(
+        "SELECT rowid, accepted_at, ended_at, stored_bytes FROM results ORDER BY rowid"
+    ):
+        if accepted_at > before:
+            break  # those behind it were accepted later still, and cannot have ended before
+        if ended_at is not None and ended_at <= before:
+            ids.append((rowid,))
+            size += stored_bytes
+        if size > _REAP_BYTES or len(ids) == _REAP_ROWS:
             break
-    db.executemany("DELETE FROM chunks WHERE result_id = ?", ids)
-    db.executemany("DELETE FROM results WHERE result_id = ?", ids)
+    db.executemany("DELETE FROM results WHERE rowid = ?", ids)
     return len(ids)
 
 
 def _reap_sessions(db: sqlite3.Connection, before: float) -> int:
     query = (
         "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status != 'active'"
-        " AND closed_at <= ? AND NOT EXISTS (SELECT 1 FROM results WHERE results.session_id = sessions.session_id)"
-        " LIMIT ?)"
+        " AND closed_at <= ? AND results_kept = 0 LIMIT ?)"
     )
     return db.execute(query, (before, _REAP_ROWS)).rowcount
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from hub.errors import StoreFull, StoreUnusable
 from hub.records import Cluster, Ending, OutputChunk, Session, Token
+from hub.store.migrations import MIGRATIONS
 from hub.store.sqlite import SqliteStore
 from tests.contract.test_store import NOW, a_result, accept, add_cluster, open_session
 
@@ -195,6 +197,7 @@ async def test_a_store_that_was_opened_twice_in_a_row_keeps_its_rows(tmp_path: P
 HAMMER = """
 import asyncio, sys
 from pathlib import Path
+from hub.store.migrations import MIGRATIONS
 from hub.store.sqlite import SqliteStore
 from hub.records import Ending, OutputChunk
 from tests.contract.test_store import NOW, accept, open_session
@@ -252,3 +255,34 @@ async def test_an_open_result_is_not_reaped_for_size(tmp_path: Path) -> None:
     reaped = await store.reap(NOW, keep_results_seconds=1, keep_sessions_seconds=1, max_store_bytes=1000)
     assert reaped.results == 0
     await store.close()
+
+
+async def test_a_database_of_the_first_tables_is_brought_up_to_date(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as old:
+        MIGRATIONS.apply(Database(old, execute_plugins=False), stop_before="m002_a_command_is_two_statements")
+        old.execute(
+            "INSERT INTO sessions (session_id, cluster_id, key_id, created_at, expires_at, last_activity, status,"
+            " commands_executed, metadata) VALUES ('sess_1', 'alpha', 'key_1', ?, ?, ?, 'active', 1, '{}')",
+            (NOW, NOW + 3600, NOW),
+        )
+        old.execute(
+            "INSERT INTO results (result_id, session_id, cluster_id, key_id, command_type, args, timeout_seconds,"
+            " accepted_at, deadline_at, status, output_bytes, omitted_bytes, stored_bytes, ended_at)"
+            " VALUES ('res_1', 'sess_1', 'alpha', 'key_1', 'get', '[]', 30, ?, ?, 'completed', 2, 0, 2, ?)",
+            (NOW, NOW + 35, NOW),
+        )
+        old.execute(
+            "INSERT INTO chunks (result_id, seq, stream, start, size, data) VALUES ('res_1', 1, 'stdout', 0, 2, 'ok')"
+        )
+        old.commit()
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    try:
+        assert (await store.read_output("res_1")).stdout == "ok"
+        await store.close_session("sess_1", NOW)
+        keep = {"keep_results_seconds": 50.0, "keep_sessions_seconds": 50.0, "max_store_bytes": 0}
+        reaped = await store.reap(NOW + 51, **keep)  # type: ignore[arg-type]
+        assert (reaped.results, reaped.sessions) == (1, 1)
+        assert (await store.read_output("res_1")).stdout == ""
+    finally:
+        await store.close()
