@@ -12,7 +12,7 @@ from aiohttp import web
 from hub.middleware.errors import body
 from hub.settings import Server
 from schemas import errors as catalogue
-from schemas.ids import new_id
+from schemas.ids import new_trace_id
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class _Protocol(web.RequestHandler):
             details = {"field": "request", "code": "malformed"}
             response = body(catalogue.INVALID_REQUEST, "The request is not valid HTTP", details)
         else:
-            request_id = new_id("req")
+            request_id = new_trace_id("req")
             _log.error("a fault of the hub", exc_info=exc, extra={"request_id": request_id})
             details = {"request_id": request_id}
             response = body(catalogue.INTERNAL_ERROR, "An unexpected error occurred", details)

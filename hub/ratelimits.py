@@ -5,9 +5,9 @@ The library's own in-process storages start a thread or walk all keys at every h
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
@@ -18,8 +18,7 @@ from hub.settings import RateLimit
 _MAX_BUCKETS: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(msgspec.Struct, frozen=True, gc=False):
     """What one request found in its bucket. `reset_at` is in seconds since the epoch, `retry_after` in seconds."""
 
     is_allowed: bool
@@ -43,16 +42,17 @@ class Bucket:
     def __init__(self, limit: int, *, per: type[RateLimitItem] = RateLimitItemPerMinute) -> None:
         self._limit = limit
         self._item = per(limit) if limit else None
-        self._windows = FixedWindowRateLimiter(_Windows())
+        self._windows = _Windows()
+        self._limiter = FixedWindowRateLimiter(self._windows)
 
     def draw(self, owner: str, *, cost: int = 1) -> Draw | None:
         """Take one token of the owner's (0: only look). None: this bucket limits nobody."""
         if self._item is None:
             return None
-        is_allowed = cost == 0 or self._windows.hit(self._item, owner, cost=cost)
-        reset_at, remaining = self._windows.get_window_stats(self._item, owner)
+        is_allowed = cost == 0 or self._limiter.hit(self._item, owner, cost=cost)
+        count, reset_at = self._windows.look(self._item.key_for(owner))
         wait = max(1, math.ceil(reset_at - time.time()))
-        return Draw(is_allowed, self._limit, remaining, math.ceil(reset_at), wait)
+        return Draw(is_allowed, self._limit, max(0, self._limit - count), math.ceil(reset_at), wait)
 
 
 def per_second(limit: int) -> Bucket:
@@ -91,14 +91,17 @@ class _Windows(Storage):
         self._counts[key] = (count + amount, end)
         return count + amount
 
+    def look(self, key: str) -> tuple[int, float]:
+        """Both at once: what was drawn in the window, and when it ends; now, where there is no window."""
+        now = time.time()
+        count, end = self._counts.get(key, (0, now))
+        return (count, end) if end > now else (0, now)
+
     def get(self, key: str) -> int:
-        count, end = self._counts.get(key, (0, 0.0))
-        return count if end > time.time() else 0
+        return self.look(key)[0]
 
     def get_expiry(self, key: str) -> float:
-        now = time.time()
-        _, end = self._counts.get(key, (0, now))
-        return max(end, now)
+        return self.look(key)[1]
 
     def check(self) -> bool:
         return True

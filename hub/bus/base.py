@@ -7,15 +7,15 @@ One process uses it as well (`local.py`): there is one path, not two.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from hub.records import OutputChunk, Result
 from schemas.frames import HubFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """A command that just ended, as it is in the store.
 
     `chunks` is its whole output when it came in one frame; None: it is in the store.

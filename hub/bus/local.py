@@ -1,8 +1,6 @@
 """The bus of a hub that is one process: method calls and futures."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from hub.bus.base import Deliver, Ended, OnEnded
 from schemas.frames import HubFrame
@@ -48,16 +46,28 @@ class LocalBus:
         """See Bus."""
         self._callbacks.append(callback)
 
-    @contextmanager
-    def watch(self, result_id: str) -> Iterator[asyncio.Future[Ended]]:
+    def watch(self, result_id: str) -> "_Watch":
         """See Bus."""
-        watch: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        watches = self._watches.setdefault(result_id, [])
-        watches.append(watch)
-        try:
-            yield watch
-        finally:
-            watches.remove(watch)
-            if not watches:
-                del self._watches[result_id]
-            watch.cancel()
+        return _Watch(self._watches, result_id)
+
+
+class _Watch:
+    """A future among those of its result, for as long as the context is open."""
+
+    __slots__ = ("_all", "_future", "_result_id")
+
+    def __init__(self, watches: dict[str, list[asyncio.Future[Ended]]], result_id: str) -> None:
+        self._all = watches
+        self._result_id = result_id
+        self._future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+
+    def __enter__(self) -> asyncio.Future[Ended]:
+        self._all.setdefault(self._result_id, []).append(self._future)
+        return self._future
+
+    def __exit__(self, *_: object) -> None:
+        watches = self._all[self._result_id]
+        watches.remove(self._future)
+        if not watches:
+            del self._all[self._result_id]
+        self._future.cancel()

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from hub import keys, logs
-from schemas.ids import new_id
+from schemas.ids import new_trace_id
 
 CORRELATION_HEADER: Final = "X-Correlation-ID"
 # Header values come from strangers and go into logs and a database: one line of printable ASCII.
@@ -18,16 +18,16 @@ PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,128}")
 async def request_id_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Accept or make the correlation id, make the request id, echo both."""
     given = request.headers.get(CORRELATION_HEADER, "")
-    correlation_id = given if PRINTABLE.fullmatch(given) else new_id("corr")
+    correlation_id = given if PRINTABLE.fullmatch(given) else new_trace_id("corr")
     request[keys.CORRELATION_ID] = correlation_id
     logs.correlation_id.set(correlation_id)
-    logs.request_id.set(new_id("req"))
+    logs.request_id.set(new_trace_id("req"))
     return await handler(request)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the ids and the rate headers on any response, a WebSocket's too; an on_response_prepare signal."""
-    response.headers[CORRELATION_HEADER] = request.get(keys.CORRELATION_ID) or new_id("corr")
+    response.headers[CORRELATION_HEADER] = request.get(keys.CORRELATION_ID) or new_trace_id("corr")
     rate_headers = request.get(keys.RATE_HEADERS)
     if rate_headers is not None:
         response.headers.update(rate_headers)

@@ -1,14 +1,14 @@
 """Who asks: the authenticated key and what the request says about itself."""
 
 import fnmatch
-from dataclasses import dataclass
+
+import msgspec
 
 from hub.errors import Forbidden
 from hub.records import Key, Result, Session
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """One request's caller. `correlation_id` is always there, made by the hub when the client sent none."""
 
     key: Key

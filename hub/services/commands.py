@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -29,8 +28,7 @@ from schemas.ids import new_id
 _LAST_WAIT_SECONDS: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """An execute as the caller sent it. `idempotency_key` is the header's value."""
 
     cluster_id: str
@@ -41,8 +39,7 @@ class Request:
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A result with its output: `stdout` may be the part that was asked for, both are empty while it is open."""
 
     result: Result

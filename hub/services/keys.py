@@ -50,14 +50,19 @@ class KeyService:
         if not secret or len(secret) > _MAX_SECRET_LENGTH:
             raise Unauthorized
         secret_hash = hash_secret(secret)
-        key = self._known.get(secret_hash)
-        if key is None:
-            key = await self._store.find_key(secret_hash)
-            if key is None or not hmac.compare_digest(key.secret_hash, secret_hash):
-                raise Unauthorized
-            self._known[secret_hash] = key
+        try:
+            key = self._known[secret_hash]
+        except KeyError:
+            key = await self._find(secret_hash)
         if key.expires_at is not None and key.expires_at <= time.time():
             raise Unauthorized
+        return key
+
+    async def _find(self, secret_hash: str) -> Key:
+        key = await self._store.find_key(secret_hash)
+        if key is None or not hmac.compare_digest(key.secret_hash, secret_hash):
+            raise Unauthorized
+        self._known[secret_hash] = key
         return key
 
     async def create(

@@ -1,7 +1,8 @@
 """A parsed command: what the hub stores and sends, and what an executor runs."""
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 # Verbs of two words, as kubectl writes them; all others are one word.
 WORDS: Final = {
@@ -12,8 +13,7 @@ WORDS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class KubectlCommand:
+class KubectlCommand(msgspec.Struct, frozen=True, gc=False):
     """A command that may run, in canonical form. Only `parse` makes these.
 
     `flags` are long names without dashes and their value as text, each name once, in alphabetical order:
@@ -40,7 +40,10 @@ class KubectlCommand:
 
     def flag(self, name: str) -> str | None:
         """The value of a flag by its long name; None when it was not given."""
-        return next((value for known, value in self.flags if known == name), None)
+        for known, value in self.flags:
+            if known == name:
+                return value
+        return None
 
     def is_set(self, name: str) -> bool:
         """Whether a boolean flag was given as true."""

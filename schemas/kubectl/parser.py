@@ -32,11 +32,12 @@ def parse(command_type: str, args: Sequence[str]) -> KubectlCommand:
     Raises Refusal, and nothing else, for everything that may not run.
     """
     _check_text("command_type", command_type)
-    _check_bounds(args)
-    if command_type in GROUPS:
+    is_plain = _check_bounds(args)
+    operands: tuple[str, ...] = ()
+    if command_type in _GRAMMAR_OF_VERB:
+        grammar, words = _GRAMMAR_OF_VERB[command_type], args
+    elif command_type in GROUPS:
         grammar, operands, words = _second_word(command_type, args)
-    elif command_type in _GRAMMAR_OF_VERB:
-        grammar, operands, words = _GRAMMAR_OF_VERB[command_type], (), list(args)
     else:
         raise _unknown_verb(command_type)
 
@@ -46,20 +47,23 @@ def parse(command_type: str, args: Sequence[str]) -> KubectlCommand:
     operands = (*operands, *rest)
     grammar.operands(operands)
     command = KubectlCommand(grammar.verb, tuple(sorted(flags.items())), operands)
-    # It is what the hub sends and the agent parses again, so it must keep the bounds as well.
-    _check_bounds(command.argv()[1:])
+    # It is what the hub sends and the agent parses again, so it must keep the bounds as well. That of plain arguments
+    # can only have too many of them: its flags' long names add less than is left to the bytes.
+    if not is_plain or len(flags) + len(operands) >= MAX_ARGUMENTS:
+        _check_bounds(command.argv()[1:])
     grammar.check(command)
     return command
 
 
-def _check_bounds(args: Sequence[str]) -> None:
+def _check_bounds(args: Sequence[str]) -> bool:
+    """Raise Refusal for too many arguments, too long ones, and what is no text. True: they are plain."""
     if len(args) > MAX_ARGUMENTS:
         raise Refusal(
             "too_many_arguments",
             f"{len(args)} arguments are more than the {MAX_ARGUMENTS} a command may have: ask for less",
         )
     if _is_plain(args):
-        return
+        return True
     total = 0
     for index, arg in enumerate(args):
         _check_text(f"argument {index + 1}", arg)
@@ -76,6 +80,7 @@ def _check_bounds(args: Sequence[str]) -> None:
             "argument_too_long",
             f"the arguments have {total} bytes, and together they may have {MAX_TOTAL_BYTES}: ask for less",
         )
+    return False
 
 
 def _is_plain(args: Sequence[str]) -> bool:
@@ -84,8 +89,8 @@ def _is_plain(args: Sequence[str]) -> bool:
         text = "".join(args)
     except TypeError:
         return False
-    # At most four bytes of UTF-8 for a character.
-    return len(text) * 4 <= MAX_ARGUMENT_BYTES and _UNPRINTABLE.search(text) is None
+    # At most four bytes of UTF-8 for a character; half of the bound is left for the names of flags in canonical form.
+    return len(text) * 4 <= MAX_ARGUMENT_BYTES // 2 and _UNPRINTABLE.search(text) is None
 
 
 def _check_text(name: str, text: object) -> None:
@@ -163,7 +168,7 @@ def _long_flag(grammar: Grammar, word: str, rest: Iterator[str], values: dict[st
     if not name or name[0] == "-":
         raise Refusal("bad_flag_syntax", "is no flag: write --name=value", argument=word)
     name = name.replace("_", "-")
-    flag = next((flag for flag in grammar.flags if flag.name == name), None)
+    flag = grammar.named.get(name)
     if flag is None:
         raise _refused_flag(grammar, word, "name", name)
     given = word
@@ -178,7 +183,7 @@ def _long_flag(grammar: Grammar, word: str, rest: Iterator[str], values: dict[st
 def _short_flags(grammar: Grammar, word: str, rest: Iterator[str], values: dict[str, str]) -> None:
     letters = word[1:]
     while letters:
-        flag = next((flag for flag in grammar.flags if flag.short == letters[0]), None)
+        flag = grammar.lettered.get(letters[0])
         if flag is None:
             raise _refused_flag(grammar, word, "short", letters[0])
         given = word

@@ -5,7 +5,7 @@ then says so itself.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.kubectl import conflicts, denied, operands
@@ -57,6 +57,12 @@ class Grammar:
     operands: OperandRule
     denied: tuple[DeniedFlag, ...] = EVERYWHERE
     check: Callable[[KubectlCommand], None] = conflicts.check_nothing
+    named: dict[str, Flag] = field(init=False, repr=False)  # the flags by name, and by short letter
+    lettered: dict[str, Flag] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "named", {flag.name: flag for flag in self.flags})
+        object.__setattr__(self, "lettered", {flag.short: flag for flag in self.flags if flag.short})
 
 
 def _switch(name: str, short: str = "") -> Flag:
