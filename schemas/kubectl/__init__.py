@@ -17,6 +17,7 @@ command, and what it stores and sends is the parsed form written out again, so t
 from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.parser import MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, MAX_TOTAL_BYTES, parse
 from schemas.kubectl.refusal import Refusal, Rule
+from schemas.kubectl.values import seconds
 from schemas.kubectl.verbs import GRAMMARS, VERBS
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Refusal",
     "Rule",
     "parse",
+    "seconds",
 ]

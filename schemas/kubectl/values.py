@@ -105,15 +105,25 @@ def timestamp(text: str) -> str:
     return text
 
 
+def seconds(text: str) -> float:
+    """A length of time as Go writes it, in seconds: `seconds("1m30s")` is 90.0. Raises BadValue."""
+    if len(text) > _LONGEST_NUMBER or _DURATION.fullmatch(text) is None:
+        raise BadValue("wants a length of time such as 90s, 5m or 1h30m")
+    total = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    if total * 1e9 >= _MAX_INT64:
+        raise BadValue("wants a length of time of less than 292 years")
+    return -total if text.startswith("-") else total
+
+
 def duration(text: str) -> str:
     """A length of time as Go writes it: `90s`, `1h30m`."""
-    _seconds(text)
+    seconds(text)
     return text
 
 
 def timeout(text: str) -> str:
     """A length of time within which something ends: above 0, which for kubectl means for ever, up to 300 s."""
-    if not 0 < _seconds(text) <= MAX_TIMEOUT_SECONDS:
+    if not 0 < seconds(text) <= MAX_TIMEOUT_SECONDS:
         raise BadValue(f"wants more than 0s and at most {MAX_TIMEOUT_SECONDS}s (0 would mean no end)")
     return text
 
@@ -186,12 +196,3 @@ def pattern(regex: str, wanted: str) -> Kind:
 def _raise_denied(name: str, denied: Mapping[str, str], allowed: Sequence[str]) -> None:
     if name in denied:
         raise BadValue(f"may not be {name}, which {denied[name]}", rule="denied_value", allowed=allowed)
-
-
-def _seconds(text: str) -> float:
-    if len(text) > _LONGEST_NUMBER or _DURATION.fullmatch(text) is None:
-        raise BadValue("wants a length of time such as 90s, 5m or 1h30m")
-    total = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
-    if total * 1e9 >= _MAX_INT64:
-        raise BadValue("wants a length of time of less than 292 years")
-    return -total if text.startswith("-") else total
