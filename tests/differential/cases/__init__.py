@@ -1,0 +1,1 @@
+"""What must be answered alike, a file per command."""
