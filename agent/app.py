@@ -1,6 +1,7 @@
 """Builds the agent from its settings, runs it, and stops it in order. The only file that knows all parts."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 # end them and for the hub to acknowledge their last frames.
 _PATIENCE_SECONDS: Final = 20.0
 _FLUSH_SECONDS: Final = 2.0
-# kubectl takes a tenth of a second to tell the versions; a cluster whose API server is slow is to be reachable still.
+# The versions take half a second at first, a tenth later; a cluster whose API server is slow is to be reachable still.
 _FIRST_PROBE_SECONDS: Final = 2.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -38,28 +39,46 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 async def run(settings: Settings, read_token: ReadToken) -> int:
     """Run the agent until SIGTERM or SIGINT (a second one hurries it); returns the exit code. Raises StartError."""
     policy = Policy.of(settings.policy.verbs, VERBS)
-    binary = kubectl.find(settings.kubectl, os.environ.get("PATH"))
-    if binary is None:
-        _log.error("no kubectl on PATH: every command will be refused; install it or set KUBENTLY_AGENT_KUBECTL")
-        return await _Agent(settings, read_token, policy, None).run()
-    executor = KubectlExecutor(binary, os.environ, settings.execution)
-    try:
-        return await _Agent(settings, read_token, policy, executor).run()
-    finally:
-        executor.close()
+    async with contextlib.AsyncExitStack() as stack:
+        executors = _executors(settings, stack)
+        return await _Agent(settings, read_token, policy, executors).run()
+
+
+def _executors(settings: Settings, stack: contextlib.AsyncExitStack) -> list[Executor]:
+    """Those that are wanted and can be had, in the order in which they are asked; closed with the stack."""
+    executors: list[Executor] = []
+    binary = kubectl.find(settings.kubectl, os.environ.get("PATH")) if "kubectl" in settings.executors else None
+    for name in settings.executors:
+        if name == "native":
+            # Not before it is wanted: it brings aiohttp, 25 MB that an agent of kubectl alone has no use for.
+            from agent.executors.native.executor import NativeExecutor
+
+            is_last = binary is None or name == settings.executors[-1]
+            native = NativeExecutor(os.environ, settings.execution, is_last=is_last)
+            stack.push_async_callback(native.close)
+            executors.append(native)
+        elif binary is not None:
+            spawning = KubectlExecutor(binary, os.environ, settings.execution)
+            stack.callback(spawning.close)
+            executors.append(spawning)
+        elif "native" in settings.executors:
+            _log.info("no kubectl on PATH: what only kubectl can answer will be refused, such as go-template output")
+        else:
+            _log.error("no kubectl on PATH: every command will be refused; install it or set KUBENTLY_AGENT_KUBECTL")
+    return executors
 
 
 class _Agent:
-    def __init__(self, settings: Settings, read_token: ReadToken, policy: Policy, executor: Executor | None) -> None:
+    def __init__(self, settings: Settings, read_token: ReadToken, policy: Policy, executors: list[Executor]) -> None:
         self._settings = settings
         self._policy = policy
-        self._executor = executor
+        self._executors = executors
         self._version = version("kubently-hub")
         self._boot_id = new_id("boot")
-        self._versions = Versions()
+        self._versions: dict[str, Versions] = {executor.name: Versions() for executor in executors}
         self._probe: asyncio.Task[None] | None = None
         self._outbox = Outbox(settings.output)
-        self._dispatcher = Dispatcher(executor, policy, self._outbox)
+        self._dispatcher = Dispatcher(executors, policy, self._outbox)
         self._link = Link(
             settings,
             read_token,
@@ -138,17 +157,19 @@ class _Agent:
             self._probe = asyncio.create_task(self._refresh(), name="probe")
         if is_first:
             await asyncio.wait({self._probe}, timeout=_FIRST_PROBE_SECONDS)
-        executors = {} if self._executor is None else {self._executor.name: self._versions.executor}
+        versions = self._versions
         return Hello(
             cluster_id=self._settings.cluster_id,
             agent_version=self._version,
             boot_id=self._boot_id,
-            kubernetes_version=self._versions.kubernetes,
-            executors=executors,
+            kubernetes_version=next((each.kubernetes for each in versions.values() if each.kubernetes), None),
+            executors={name: each.executor for name, each in versions.items()},
             policy=self._policy.announced(),
             held=self._outbox.held(),
         )
 
     async def _refresh(self) -> None:
-        if self._executor is not None:
-            self._versions = await self._executor.probe()
+        async def ask(executor: Executor) -> None:
+            self._versions[executor.name] = await executor.probe()
+
+        await asyncio.gather(*map(ask, self._executors))

@@ -6,12 +6,13 @@ its cancellation) there is one place where the command ends.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent import logs
 from agent.errors import TooMuchOutput
-from agent.executors.base import Executor, Outcome
+from agent.executors.base import Executor, NotTaken, Outcome
 from agent.outbox import Lane, Outbox
 from agent.policy import Policy
 from schemas import kubectl
@@ -40,7 +41,10 @@ class _Ending:
 
 @dataclass(slots=True, eq=False)
 class _Command:
-    """One command from its `run` frame to its terminal frame. `stop` resolves to how it is ended from outside."""
+    """One command from its `run` frame to its terminal frame. `stop` resolves to how it is ended from outside.
+
+    `executor` is the name of the one that runs it, None before.
+    """
 
     run: Run
     lane: Lane
@@ -49,6 +53,7 @@ class _Command:
     deadline: float
     started_at: float
     task: asyncio.Task[None] | None = field(default=None)
+    executor: str | None = None
 
     def end_early(self, ending: _Ending) -> None:
         if not self.stop.done():
@@ -56,10 +61,10 @@ class _Command:
 
 
 class Dispatcher:
-    """Runs the hub's commands. `executor` None: there is none here, and every command is refused with that reason."""
+    """Runs the hub's commands, each with the first of `executors` that takes it. Without any, all are refused."""
 
-    def __init__(self, executor: Executor | None, policy: Policy, outbox: Outbox) -> None:
-        self._executor = executor
+    def __init__(self, executors: Sequence[Executor], policy: Policy, outbox: Outbox) -> None:
+        self._executors = tuple(executors)
         self._policy = policy
         self._outbox = outbox
         self._loop = asyncio.get_running_loop()
@@ -182,11 +187,7 @@ class Dispatcher:
         reason = self._policy.refusal(parsed)
         if reason is not None:
             return _Ending("refused", error=reason)
-        executor = self._executor
-        if executor is None:
-            return _Ending("refused", error="this agent has no executor: it found no kubectl when it started")
-
-        work = asyncio.create_task(self._execute(executor, parsed, command), name=f"{executor.name} {run.result_id}")
+        work = asyncio.create_task(self._execute(parsed, command), name=f"{run.command_type} {run.result_id}")
         timeout = max(0.0, command.deadline - self._loop.time())
         watched: set[asyncio.Future[Any]] = {work, command.stop}
         await asyncio.wait(watched, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -198,18 +199,28 @@ class Dispatcher:
                 self._strays.add(work)
                 work.add_done_callback(self._strays.discard)
         if work.done() and not work.cancelled():
-            outcome = work.result()
+            try:
+                outcome = work.result()
+            except NotTaken as refusal:
+                return _Ending("refused", error=str(refusal))
             status: ExitStatus = "completed" if outcome.exit_code == 0 else "failed"
-            return _Ending(status, outcome.exit_code, outcome.error, executor.name)
+            return _Ending(status, outcome.exit_code, outcome.error, command.executor)
         if command.stop.done():
             early = command.stop.result()
-            return _Ending(early.status, None, early.error, executor.name)
-        return _Ending("timeout", None, f"Not done within {run.timeout_seconds:.3g} s", executor.name)
+            return _Ending(early.status, None, early.error, command.executor)
+        return _Ending("timeout", None, f"Not done within {run.timeout_seconds:.3g} s", command.executor)
 
-    async def _execute(self, executor: Executor, parsed: kubectl.KubectlCommand, command: _Command) -> Outcome:
+    async def _execute(self, parsed: kubectl.KubectlCommand, command: _Command) -> Outcome:
+        """Run it with the first executor that takes it. Raises the last one's NotTaken when none does."""
+        refusal = NotTaken("this agent has no executor: it found no kubectl when it started")
         async with command.slots:
             command.started_at = self._loop.time()
-            try:
-                return await executor.run(parsed, command.lane)
-            except TooMuchOutput as error:
-                return Outcome(None, str(error))
+            for executor in self._executors:
+                command.executor = executor.name
+                try:
+                    return await executor.run(parsed, command.lane)
+                except NotTaken as error:
+                    refusal = error
+                except TooMuchOutput as error:
+                    return Outcome(None, str(error))
+        raise refusal

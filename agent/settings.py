@@ -49,6 +49,8 @@ class Execution:
 
     # Bytes of memory one kubectl may take, 0: no bound. A listing of 10,000 pods as JSON needs about half of this.
     max_memory_bytes: Annotated[int, Meta(ge=0)] = 1024 * _MIB
+    # Bytes of one answer of the API server that the native executor takes: 10,000 pods as JSON are about this large.
+    max_response_bytes: Annotated[int, Meta(ge=1 * _MIB, le=1024 * _MIB)] = 64 * _MIB
     # Where a pod finds its account's `token`, `ca.crt` and `namespace`; used when KUBECONFIG is not set.
     service_account_dir: str = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -79,6 +81,8 @@ class Settings:
     ca_file: str | None = None  # PEM file of the authorities to trust for wss:// instead of the system's
     insecure: bool = False  # allows ws:// to a hub that is not on this machine: the token then travels in clear
     exit_on_rejection: bool = False  # exit 3, 4 or 5 on 401, 403 or 426 instead of asking again every 5 minutes
+    # What runs commands, in the order they are asked: "native" talks to the API server itself, "kubectl" spawns it.
+    executors: tuple[Literal["native", "kubectl"], ...] = ("native", "kubectl")
     kubectl: str | None = None  # path or name of the kubectl to run; None: the newest one found on PATH
     link: Link = field(default_factory=Link)
     output: Output = field(default_factory=Output)
@@ -94,6 +98,8 @@ class Settings:
             raise ValueError("cluster_id is missing: --cluster-id NAME")
         if not is_cluster_id(self.cluster_id):
             raise ValueError("cluster_id: not a DNS label (lower-case letters, digits and hyphens, 63 at most)")
+        if not self.executors or len(set(self.executors)) < len(self.executors):
+            raise ValueError("executors: name native, kubectl, or both, each once")
         if self.output.window_bytes > self.output.budget_bytes:
             raise ValueError("output.window_bytes: larger than output.budget_bytes, which bounds all commands")
 

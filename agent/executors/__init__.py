@@ -1,1 +1,3 @@
-"""What runs commands: `base.py` says what an executor is, `kubectl.py` is the one that spawns the kubectl binary."""
+"""What runs commands: `base.py` says what an executor is, `native/` asks the API server itself, `kubectl.py` spawns the
+kubectl binary.
+"""

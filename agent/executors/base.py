@@ -26,6 +26,10 @@ class Versions:
     kubernetes: str | None = None
 
 
+class NotTaken(Exception):
+    """An executor does not run this command, and has written nothing. The message is a sentence for whoever asked."""
+
+
 class Sink(Protocol):
     """Where output goes."""
 
@@ -44,7 +48,7 @@ class Executor(Protocol):
         """The name it has in frames and results, for example "kubectl"."""
 
     async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
-        """Run a command to its end. Cancelling ends it, with all it has started, within a second."""
+        """Run a command to its end. Cancelling ends it, with all it has started, within a second. Raises NotTaken."""
 
     async def probe(self) -> Versions:
         """Find out the versions; returns within a few seconds whatever the cluster does. Raises nothing."""

@@ -13,13 +13,14 @@ import msgspec
 
 from agent.errors import StartError, TooMuchOutput
 from agent.executors import kubeconfig, process
-from agent.executors.base import Outcome, Sink, Versions
+from agent.executors.base import NotTaken, Outcome, Sink, Versions
 from agent.executors.process import Spawn
 from agent.executors.rows import RowLimit
 from agent.executors.workspace import Workspace
 from agent.settings import Execution
 from schemas.frames import Stream
-from schemas.kubectl import KubectlCommand
+from schemas.kubectl import KubectlCommand, Refusal
+from schemas.kubectl.conflicts import secret_operand
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +76,19 @@ class KubectlExecutor:
         self._workspace.close()
 
     async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
-        """Run a command to its end. Cancelling ends it, with all it has started, within a second."""
+        """Run a command to its end. Cancelling ends it, with all it has started, within a second.
+
+        Raises NotTaken for `describe` of Secrets, which kubectl prints with tokens and annotations in clear.
+        """
+        secret = secret_operand(command) if command.verb == "describe" else None
+        if secret is not None:
+            raise NotTaken(
+                Refusal(
+                    "secret_values",
+                    "names Secrets, which kubectl may describe with their values: get them as a table or with -o name",
+                    argument=secret,
+                ).reason
+            )
         if command.limit is not None:
             sink = _Rows(sink, command.limit, command)
         try:

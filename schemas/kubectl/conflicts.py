@@ -1,7 +1,8 @@
 """What no flag shows by itself: Secrets in a form that holds their values, and --limit where nothing can be cut.
 
 The forms of Secrets that may leave the cluster are the ones without values: the table, whose columns are name, type,
-number of keys and age (`-o wide` adds none), and `-o name`.
+number of keys and age (`-o wide` adds none), `-o name`, and `describe` as the native executor does it, with keys and
+sizes. kubectl's own describe prints tokens and annotations: an executor that spawns it asks `secret_operand` first.
 """
 
 from typing import Final
@@ -26,7 +27,7 @@ def names_secrets(word: str) -> bool:
 
 def check_get(command: KubectlCommand) -> None:
     """Refuse `get` of Secrets with values, ordered by values, and --limit for what is not one line per item."""
-    secret = _secret_operand(command)
+    secret = secret_operand(command)
     if secret is not None:
         if command.output not in _SECRET_OUTPUTS or command.flag("template"):
             raise Refusal(
@@ -61,20 +62,10 @@ def check_get(command: KubectlCommand) -> None:
         )
 
 
-def check_describe(command: KubectlCommand) -> None:
-    """Refuse `describe` of Secrets: it prints service account tokens and annotations in clear."""
-    secret = _secret_operand(command)
-    if secret is not None:
-        raise Refusal(
-            "secret_values",
-            "names Secrets, which describe may print with their values: get them as a table or with -o name",
-            argument=secret,
-        )
-
-
 def check_nothing(command: KubectlCommand) -> None:
     """For verbs whose arguments do not depend on each other."""
 
 
-def _secret_operand(command: KubectlCommand) -> str | None:
+def secret_operand(command: KubectlCommand) -> str | None:
+    """The first operand of `get` or `describe` that names Secrets; None: none does."""
     return next((operand for word, operand in resource_types(command.operands) if names_secrets(word)), None)

@@ -138,7 +138,6 @@ _DESCRIBE: Final = Grammar(
     (*_EVERYWHERE, _ALL_NAMESPACES, _SELECTOR, _CHUNK_SIZE, _switch("show-events")),
     operands.resources,
     (*denied.FILES, *denied.EVERYWHERE),
-    conflicts.check_describe,
 )
 
 _EXPLAIN: Final = Grammar(

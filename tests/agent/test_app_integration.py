@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from schemas.frames import Hello, Leaving
+from tests.support.fake_api_server import fake_api_server
 from tests.support.kubectls import is_alive, kubeconfig, stub_kubectl
-from tests.support.scripted_hub import Answer, ScriptedHub, scripted_hub
+from tests.support.scripted_hub import Answer, HubLink, ScriptedHub, scripted_hub
 from tests.support.waiting import until
 
 TOKEN = "kubently_agent_t0ken"
@@ -51,6 +52,7 @@ async def agent(
         "TMPDIR": str(folder / "tmp"),
         "KUBECONFIG": str(kubeconfig(folder)),
         "KUBENTLY_AGENT_TOKEN": TOKEN,
+        "KUBENTLY_AGENT_EXECUTORS": "kubectl",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     if stub is not None:
@@ -155,6 +157,70 @@ async def test_no_kubectl(tmp_path: Path) -> None:
         assert last.status == "refused"
         assert "no executor" in str(last.error)
         assert "no kubectl on PATH" in running.log
+
+
+def subfolder(folder: Path) -> Path:
+    """Where `agent` writes no kubeconfig of its own."""
+    made = folder / "api"
+    made.mkdir()
+    return made
+
+
+async def told(hub: ScriptedHub, executors: set[str]) -> tuple[HubLink, Hello]:
+    """The first link whose hello has these executors' versions: a slow machine knows them at a later one."""
+    while True:
+        link = await hub.link()
+        hello = await link.welcome()
+        if executors <= {name for name, known in hello.executors.items() if known}:
+            return link, hello
+        await link.close()
+
+
+async def test_native_alone(tmp_path: Path) -> None:
+    """No kubectl anywhere: what it alone can answer is refused, all else is not."""
+    async with fake_api_server() as api, scripted_hub() as hub:
+        api.route("/version", {"gitVersion": "v1.32.4"})
+        environ = {"KUBENTLY_AGENT_EXECUTORS": "", "KUBECONFIG": str(api.kubeconfig(subfolder(tmp_path)))}
+        async with agent(tmp_path, *flags(hub), stub=None, **environ) as running:
+            link, hello = await told(hub, {"native"})
+            assert (hello.executors, hello.kubernetes_version) == ({"native": "v1.33"}, "v1.32.4")
+            await link.run("api-versions")
+            _, last = await link.result()
+            assert (last.status, last.executor) == ("completed", "native")
+            assert last.chunks[0].data == "apps/v1\nautoscaling/v1\nautoscaling/v2\nexample.com/v1\nv1\n"
+            await link.run("get", "pods", "-o", "go-template={{.kind}}", result_id="res_2")
+            _, last = await link.result("res_2")
+            assert (last.status, last.error) == (
+                "refused",
+                "go-template output needs kubectl, which this agent does not have",
+            )
+            running.process.send_signal(signal.SIGTERM)
+            assert await link.closed() == 1000
+            assert await running.ended() == 0
+            assert "no kubectl on PATH" in running.log
+            assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_native_and_kubectl(tmp_path: Path) -> None:
+    async with fake_api_server() as api, scripted_hub() as hub:
+        environ = {"KUBENTLY_AGENT_EXECUTORS": "", "KUBECONFIG": str(api.kubeconfig(subfolder(tmp_path)))}
+        async with agent(tmp_path, *flags(hub), **environ):
+            link, hello = await told(hub, {"native", "kubectl"})
+            assert (hello.executors, hello.kubernetes_version) == ({"native": "v1.33", "kubectl": "v1.33.1"}, "v1.32.4")
+            await link.run("get", "pods", "-o", "go-template={{.kind}}")
+            _, last = await link.result()
+            assert (last.status, last.executor) == ("completed", "kubectl")
+            assert last.chunks[0].data == "get --output=go-template={{.kind}} -- pods\n"
+
+
+async def test_native_without_an_api_server(tmp_path: Path) -> None:
+    async with scripted_hub() as hub, agent(tmp_path, *flags(hub), stub=None, KUBENTLY_AGENT_EXECUTORS="native"):
+        link, hello = await told(hub, {"native"})
+        assert (hello.executors, hello.kubernetes_version) == ({"native": "v1.33"}, None)
+        await link.run("get", "pods")
+        _, last = await link.result()
+        assert (last.status, last.exit_code, last.executor) == ("failed", 1, "native")
+        assert "The connection to the server 127.0.0.1:1 was refused" in last.chunks[0].data
 
 
 async def test_a_slow_api_server_does_not_keep_the_agent_away(tmp_path: Path) -> None:

@@ -12,16 +12,23 @@ from agent.outbox import Outbox
 from agent.policy import Policy
 from agent.settings import Output as OutputSettings
 from schemas.frames import Ack, Cancel, Exit, Output, Run
-from tests.support.executors import BrokenExecutor, EchoExecutor, FloodingExecutor, NeverExecutor, SlowExecutor
+from tests.support.executors import (
+    BrokenExecutor,
+    DecliningExecutor,
+    EchoExecutor,
+    FloodingExecutor,
+    NeverExecutor,
+    SlowExecutor,
+)
 from tests.support.waiting import until
 
 
 class Agent:
     """A dispatcher whose frames the test reads as the link would; acknowledges them as a hub does."""
 
-    def __init__(self, executor: Executor | None, verbs: frozenset[str] | None = None, limit: int = 8) -> None:
+    def __init__(self, *executors: Executor, verbs: frozenset[str] | None = None, limit: int = 8) -> None:
         self.outbox = Outbox(OutputSettings())
-        self.dispatcher = Dispatcher(executor, Policy(verbs), self.outbox)
+        self.dispatcher = Dispatcher(executors, Policy(verbs), self.outbox)
         self.dispatcher.begin(limit)
 
     def run(self, *args: str, result_id: str = "res_1", timeout_seconds: float = 30.0) -> None:
@@ -75,11 +82,27 @@ async def test_the_policy_is_asked() -> None:
 
 
 async def test_without_an_executor() -> None:
-    agent = Agent(None)
+    agent = Agent()
     agent.run()
     frame = await agent.exit()
     assert frame.status == "refused"
     assert "no executor" in str(frame.error)
+
+
+async def test_the_first_executor_that_takes_it_runs_it() -> None:
+    agent = Agent(DecliningExecutor("first"), EchoExecutor(), BrokenExecutor())
+    agent.run()
+    frame = await agent.exit()
+    assert (frame.status, frame.executor, frame.chunks[0].data) == ("completed", "echo", "get -- pods\n")
+    await agent.quiet()
+
+
+async def test_none_takes_it() -> None:
+    agent = Agent(DecliningExecutor("first"), DecliningExecutor("last"))
+    agent.run()
+    frame = await agent.exit()
+    assert (frame.status, frame.executor, frame.error) == ("refused", None, "last: not this one")
+    await agent.quiet()
 
 
 async def test_a_timeout() -> None:

@@ -37,6 +37,7 @@ def test_defaults_and_layers() -> None:
         ("KUBENTLY_AGENT_CA_FILE", "/run/ca", "ca_file", "/run/ca"),
         ("KUBENTLY_AGENT_INSECURE", "true", "insecure", True),
         ("KUBENTLY_AGENT_EXIT_ON_REJECTION", "1", "exit_on_rejection", True),
+        ("KUBENTLY_AGENT_EXECUTORS", "kubectl, native", "executors", ("kubectl", "native")),
         ("KUBENTLY_AGENT_KUBECTL", "/opt/kubectl", "kubectl", "/opt/kubectl"),
         ("KUBENTLY_AGENT_POLICY_VERBS", "get, logs", "policy.verbs", ("get", "logs")),
     ],
@@ -46,6 +47,15 @@ def test_names_in_the_environment(variable: str, text: str, path: str, value: ob
     for name in path.split("."):
         found = getattr(found, name)
     assert found == value
+
+
+@pytest.mark.parametrize(
+    ("executors", "why"),
+    [([], "name native"), (["native", "native"], "each once"), (["docker"], "docker")],
+)
+def test_executors_that_are_none(executors: list[str], why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        loaded({"executors": executors})
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,11 @@ SLEEPY = """
 
 
 def agent_env(folder: Path) -> dict[str, str]:
-    return {"KUBECONFIG": str(kubeconfig(folder)), "KUBENTLY_AGENT_KUBECTL": str(stub_kubectl(folder, SLEEPY))}
+    return {
+        "KUBECONFIG": str(kubeconfig(folder)),
+        "KUBENTLY_AGENT_EXECUTORS": "kubectl",
+        "KUBENTLY_AGENT_KUBECTL": str(stub_kubectl(folder, SLEEPY)),
+    }
 
 
 async def is_connected(client: Client, seconds: float) -> None:

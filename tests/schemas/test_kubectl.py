@@ -14,6 +14,7 @@ from schemas.kubectl import (
     Refusal,
     parse,
 )
+from schemas.kubectl.conflicts import secret_operand
 from schemas.kubectl.verbs import Flag
 from tests.support.flag_samples import sample
 
@@ -617,9 +618,10 @@ _SECRET_WORDS = [
 
 
 @pytest.mark.parametrize("operands", _SECRET_WORDS)
-def test_describe_of_secrets_is_refused(operands: str) -> None:
+def test_secrets_are_found_among_operands(operands: str) -> None:
     for args in ([*operands.split()], ["-A", *operands.split()], ["--", *operands.split()]):
-        assert refusal("describe", args).rule == "secret_values"
+        assert secret_operand(parse("describe", args)) in operands.split()
+    assert secret_operand(parse("describe", ["configmap", "secret"])) is None
 
 
 @pytest.mark.parametrize("operands", _SECRET_WORDS)

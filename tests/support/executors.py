@@ -2,7 +2,7 @@
 
 import asyncio
 
-from agent.executors.base import Outcome, Sink, Versions
+from agent.executors.base import NotTaken, Outcome, Sink, Versions
 from schemas.kubectl import KubectlCommand
 
 
@@ -19,6 +19,17 @@ class EchoExecutor:
     async def probe(self) -> Versions:
         """Made-up versions."""
         return Versions("v0.0.1", "v1.99.0")
+
+
+class DecliningExecutor(EchoExecutor):
+    """Takes nothing, and says so with its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+        """Decline."""
+        raise NotTaken(f"{self.name}: not this one")
 
 
 class SlowExecutor(EchoExecutor):

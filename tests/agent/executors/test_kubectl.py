@@ -11,7 +11,7 @@ import pytest
 
 from agent.errors import StartError
 from agent.executors import kubectl as executor_module
-from agent.executors.base import Outcome, Versions
+from agent.executors.base import NotTaken, Outcome, Versions
 from agent.executors.kubectl import KubectlExecutor, find
 from agent.settings import Execution
 from schemas import kubectl
@@ -130,6 +130,14 @@ async def test_limit_keeps_rows_errors_and_exit_code(tmp_path: Path) -> None:
 async def test_limit_without_a_head(tmp_path: Path, flag: str) -> None:
     _, sink = await ran(tmp_path, "print('a'); print('b')", kubectl.parse("get", ["pods", flag, "--limit=1"]))
     assert sink.stdout == b"a\n"
+
+
+@pytest.mark.parametrize("operands", ["secret", "secret/x", "cm,SECRETS.v1. x"])
+async def test_secrets_are_not_described(tmp_path: Path, operands: str) -> None:
+    with pytest.raises(NotTaken, match=r"`\S+` names Secrets"):
+        await ran(tmp_path, "print('t0ken')", kubectl.parse("describe", operands.split()))
+    outcome, _ = await ran(tmp_path, "", kubectl.parse("describe", ["cm"]))
+    assert outcome == Outcome(0)
 
 
 async def test_cancelling_ends_it_within_a_second(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Agent:
             "link": LinkSettings(open_timeout_seconds=5.0, welcome_timeout_seconds=5.0),
         } | fields
         self.outbox = Outbox(Settings(**values).output)  # type: ignore[arg-type]
-        self.dispatcher = Dispatcher(executor, Policy(None), self.outbox)
+        self.dispatcher = Dispatcher([executor], Policy(None), self.outbox)
         self.backoff = QuickBackoff()
         self.link = Link(
             Settings(**values),  # type: ignore[arg-type]
