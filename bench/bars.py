@@ -1,11 +1,20 @@
-"""What the hub must reach, beside the floor of the same run."""
+"""What must be reached, each beside its floor of the same run."""
 
 from dataclasses import dataclass
 from typing import Final
 
+from bench.road import CALLERS, Road
+
 MAX_P50_RATIO: Final = 2.5
 MIN_THROUGHPUT_RATIO: Final = 0.30
 MAX_IDLE_AGENT_BYTES: Final = 30_000
+# `get pods` through hub and native agent: so many times faster than spawning kubectl, by the number of pods.
+MIN_SPEEDUPS: Final = {50: 10.0, 500: 4.0}
+MAX_OVER_BARE_MS: Final = 3.0
+MIN_NATIVE_THROUGHPUT: Final = 8.0
+MAX_AGENT_BYTES: Final = 120_000_000
+# The second half of the commands may leave this much behind: what an allocator keeps, no leak of 10,000 commands.
+MAX_AGENT_GROWTH_BYTES: Final = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +27,9 @@ class Bar:
     is_met: bool
 
 
-def judge(p50_ratio: float, throughput_ratio: float, idle_agent_bytes: float) -> list[Bar]:
-    """Hold the three figures against their bars."""
-    return [
+def judge(p50_ratio: float, throughput_ratio: float, idle_agent_bytes: float, road: Road | None) -> list[Bar]:
+    """Hold the figures against their bars; without a road only the hub's own."""
+    bars = [
         Bar(
             "p50 at 1 caller",
             f"at most {MAX_P50_RATIO} times the floor's",
@@ -38,5 +47,46 @@ def judge(p50_ratio: float, throughput_ratio: float, idle_agent_bytes: float) ->
             f"at most {MAX_IDLE_AGENT_BYTES / 1000:.0f} KB",
             f"{idle_agent_bytes / 1000:.1f} KB",
             idle_agent_bytes <= MAX_IDLE_AGENT_BYTES,
+        ),
+    ]
+    return bars if road is None else bars + _judge_road(road)
+
+
+def _judge_road(road: Road) -> list[Bar]:
+    bars = []
+    for listing in road.listings:
+        if listing.pods in MIN_SPEEDUPS:
+            wanted, speedup = MIN_SPEEDUPS[listing.pods], listing.alone_ms / listing.native_ms
+            bars.append(
+                Bar(
+                    f"`get pods` of {listing.pods}, native",
+                    f"at least {wanted:g} times faster than kubectl",
+                    f"{speedup:.1f} times",
+                    speedup >= wanted,
+                )
+            )
+    over = road.smallest.native_ms - road.smallest.bare_ms
+    ratio = road.native_per_second / road.kubectl_per_second
+    memory = road.memory
+    growth = memory.end_bytes - memory.half_bytes
+    return [
+        *bars,
+        Bar(
+            f"`get pods` of {road.smallest.pods}, native",
+            f"at most {MAX_OVER_BARE_MS:g} ms over the bare GET",
+            f"{over:.2f} ms",
+            over <= MAX_OVER_BARE_MS,
+        ),
+        Bar(
+            f"commands/s at {CALLERS} callers of one cluster, native",
+            f"at least {MIN_NATIVE_THROUGHPUT:g} times those with kubectl",
+            f"{ratio:.1f} times",
+            ratio >= MIN_NATIVE_THROUGHPUT,
+        ),
+        Bar(
+            f"native agent's memory after {memory.commands:,} commands",
+            f"at most {MAX_AGENT_BYTES / 1e6:.0f} MB, and no growth",
+            f"{memory.end_bytes / 1e6:.0f} MB, {growth / 1e6:+.1f} MB in the second half",
+            memory.end_bytes <= MAX_AGENT_BYTES and growth <= MAX_AGENT_GROWTH_BYTES,
         ),
     ]

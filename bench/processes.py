@@ -72,6 +72,11 @@ class Process:
         """Memory it holds now (proc(5): /proc/pid/statm, second field)."""
         return int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
 
+    def peak_rss_bytes(self) -> int:
+        """The most memory it ever held (proc(5): VmHWM of /proc/pid/status, in KiB)."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     async def stop(self) -> None:
         """End it: first by SIGTERM, then, if it does not go, by SIGKILL."""
         with contextlib.suppress(ProcessLookupError):

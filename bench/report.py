@@ -23,7 +23,7 @@ class Report:
         """How the run stands to each bar."""
         p50 = self.rounds.medians(lambda row: row.one.p50_ms)[2]
         throughput = self.rounds.medians(lambda row: row.many.per_second)[2]
-        return judge(p50, throughput, self.idle_agent_bytes)
+        return judge(p50, throughput, self.idle_agent_bytes, self.road)
 
     def markdown(self) -> str:
         """Return the table and the bars."""
@@ -47,14 +47,9 @@ class Report:
             f" {self.rounds.rss_bytes_before / 1e6:.0f} and {self.rounds.rss_bytes_after / 1e6:.0f} |"
         )
         if self.road is None:
-            lines.append(f"| the whole road with kubectl | not measured: {self.road_missing} |")
+            lines.append(f"| the whole road | not measured: {self.road_missing} |")
         else:
-            road = self.road
-            lines.append(f"| kubectl alone, median ms | {road.alone_ms:.0f} |")
-            lines.append(f"| the whole road with kubectl, p50 at 1 caller, ms | {road.one.p50_ms:.0f} |")
-            lines.append(
-                f"| the whole road with kubectl, commands/s at {ROAD_CALLERS} callers | {road.many.per_second:.1f} |"
-            )
+            lines += _road(self.road)
         lines += ["", "| bar | wanted | measured | |", "|---|---|---|---|"]
         lines += [f"| {bar.name} | {bar.text} | {bar.measured} | {_word(bar)} |" for bar in self.bars()]
         return "\n".join(lines)
@@ -62,6 +57,26 @@ class Report:
     def json(self) -> dict[str, Any]:
         """Return everything measured, round by round."""
         return {**asdict(self), "bars": [asdict(bar) for bar in self.bars()]}
+
+
+def _road(road: Road) -> list[str]:
+    memory = road.memory
+    rows = [
+        f"| {row.pods:,} pods | {row.bare_ms:.1f} | {row.alone_ms:.0f} | {row.kubectl_ms:.0f} | {row.native_ms:.1f} |"
+        for row in road.listings
+    ]
+    return [
+        f"| commands/s at {ROAD_CALLERS} callers, with kubectl | {road.kubectl_per_second:.0f} |",
+        f"| commands/s at {ROAD_CALLERS} callers, native | {road.native_per_second:.0f} |",
+        f"| native agent's memory after {memory.commands // 2:,} and {memory.commands:,} commands, MB |"
+        f" {memory.half_bytes / 1e6:.0f} and {memory.end_bytes / 1e6:.0f} |",
+        f"| its peak while it listed {road.listings[-1].pods:,} pods, as a table and as JSON, MB |"
+        f" {memory.peak_bytes / 1e6:.0f} |",
+        "",
+        "| `get pods`, p50 at 1 caller, ms | bare GET | kubectl alone | hub and kubectl | hub and native |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
 
 
 def _word(bar: Bar) -> str:

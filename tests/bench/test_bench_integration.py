@@ -3,11 +3,16 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.bars import judge
+from bench.load import Load
+from bench.measure import Round, Rounds
+from bench.report import Report
+from bench.road import Listing, Memory, Road
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,5 +39,20 @@ async def test_the_report_has_every_row(tmp_path: Path) -> None:
 
 
 def test_bars_are_inclusive() -> None:
-    assert all(bar.is_met for bar in judge(2.5, 0.30, 30_000))
-    assert not any(bar.is_met for bar in judge(2.51, 0.29, 30_001))
+    listings = (Listing(50, 60.0, 3.0, 60.0, 6.0), Listing(500, 80.0, 10.0, 80.0, 20.0))
+    road = Road(listings, 30.0, 240.0, Memory(10_000, 117_000_000, 120_000_000, 200_000_000))
+    assert all(bar.is_met for bar in judge(2.5, 0.30, 30_000, road))
+    listings = (Listing(50, 60.0, 2.9, 60.0, 6.1), Listing(500, 80.0, 10.0, 80.0, 20.1))
+    road = Road(listings, 30.0, 239.0, Memory(10_000, 117_000_000, 120_000_001, 200_000_000))
+    assert not any(bar.is_met for bar in judge(2.51, 0.29, 30_001, road))
+    growing = replace(road, native_per_second=240.0, memory=Memory(10_000, 50_000_000, 53_000_001, 60_000_000))
+    assert [bar.is_met for bar in judge(2.5, 0.30, 30_000, growing)][-2:] == [True, False]
+
+
+def test_the_report_shows_the_road() -> None:
+    load = Load(requests=10, seconds=1.0, p50_ms=1.0, p99_ms=2.0)
+    rounds = Rounds([Round(load, load, 0.1)], [Round(load, load, 0.1)], 1, 1)
+    road = Road((Listing(50, 60.0, 3.0, 61.0, 6.0),), 30.0, 300.0, Memory(10_000, 90_000_000, 91_000_000, 99_000_000))
+    table = Report(rounds, 20_000, 1000, road, "").markdown()
+    assert "| 50 pods | 3.0 | 60 | 61 | 6.0 |" in table
+    assert "| commands/s at 32 callers, native | 300 |" in table
