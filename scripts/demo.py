@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import socket
+import statistics
 import sys
 import tempfile
 import time
@@ -17,10 +18,13 @@ from typing import Any
 
 import aiohttp
 
+from agent.executors.kubectl import find as find_kubectl
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 CLUSTER_ID = "demo"
 PORT = 8080
+TIMES = 5  # each way that is compared
 
 
 def say(text: str = "") -> None:
@@ -104,11 +108,9 @@ class Hub:
 
     async def run(self, session_id: str, command_type: str, *args: str) -> dict[str, Any]:
         """Run a command and show its answer with its time."""
-        body = {"cluster_id": CLUSTER_ID, "session_id": session_id, "command_type": command_type, "args": args}
-        started = time.perf_counter()
-        result = await self.call("POST", "/debug/execute", body)
-        took_ms = (time.perf_counter() - started) * 1000
-        say(f"\n$ kubectl {command_type} {' '.join(args)}    [{result['status']}, {took_ms:.0f} ms through the hub]")
+        result, took_ms = await self.timed(session_id, command_type, *args)
+        how = f"{result['status']}, {took_ms:.0f} ms through the hub, by {result['executor']}"
+        say(f"\n$ kubectl {command_type} {' '.join(args)}    [{how}]")
         lines = result["output"].rstrip("\n").split("\n")
         say("\n".join(lines[:30]))
         if len(lines) > 30:
@@ -116,6 +118,35 @@ class Hub:
         if result["error"]:
             say(result["error"].rstrip("\n"))
         return result
+
+    async def timed(self, session_id: str, command_type: str, *args: str) -> tuple[dict[str, Any], float]:
+        """Run a command; its result and how many milliseconds that took here."""
+        body = {"cluster_id": CLUSTER_ID, "session_id": session_id, "command_type": command_type, "args": args}
+        started = time.perf_counter()
+        result = await self.call("POST", "/debug/execute", body)
+        return result, (time.perf_counter() - started) * 1000
+
+
+async def compare(hub: Hub, session_id: str, environment: dict[str, str]) -> None:
+    """The same question to kubectl on this machine and through the hub, in turn; prints the median of each."""
+    kubectl = find_kubectl(None, os.environ.get("PATH"))
+    if kubectl is None:
+        return
+    alone_ms, hub_ms = [], []
+    for _ in range(TIMES):
+        started = time.perf_counter()
+        spawned = await asyncio.create_subprocess_exec(
+            kubectl, "get", "pods", "-A", env={**os.environ, **environment},
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, stdin=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        await spawned.wait()
+        alone_ms.append((time.perf_counter() - started) * 1000)
+        result, took_ms = await hub.timed(session_id, "get", "pods", "-A")
+        hub_ms.append(took_ms)
+    say(
+        f"\n`get pods -A`, median of {TIMES}: {statistics.median(alone_ms):.0f} ms for kubectl on this machine,"
+        f" {statistics.median(hub_ms):.1f} ms through hub and agent ({result['executor']})."
+    )
 
 
 def broken_pod(table: str) -> tuple[str, str]:
@@ -202,6 +233,7 @@ async def demo(*, once: bool) -> None:
         await hub.run(session_id, "describe", "pod", name, "-n", namespace)
         await hub.run(session_id, "explain", "pod.spec.containers.livenessProbe")
         await hub.run(session_id, "version")
+        await compare(hub, session_id, environment)
         say(f"\nDone in {time.monotonic() - started:.1f} s.")
         if once:
             return
