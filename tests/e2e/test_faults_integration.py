@@ -162,7 +162,7 @@ async def test_a_stopping_agent_says_so_and_leaves_with_zero(tmp_path: Path) -> 
     [
         (("--port", "99999"), "server.port"),
         (("--database", "mysql://x"), "names no database file"),
-        (("--database", "sqlite:////nonexistent/x.db"), "/nonexistent"),
+        (("--database", "sqlite:////proc/nonexistent/x.db"), "/proc/nonexistent"),
         (("--tls-cert", "x.pem"), "server.tls_key"),
         (("--config", "/nonexistent.toml"), "/nonexistent.toml"),
         (("--log-level", "loud"), "log.level"),
