@@ -150,7 +150,7 @@ class QueueFull(Unavailable):
 
 
 class StoreFull(Unavailable):
-    """The store cannot take more: the disk is full or the file cannot be written any longer."""
+    """The store cannot take more: the disk is full, or the file is locked or cannot be written any longer."""
 
     row = catalogue.STORE_FULL
 

@@ -424,10 +424,11 @@ class SqliteStore:
         fallback_correlation_id: str | None = None,
     ) -> Accepted:
         """See Store."""
+        args = _json(result.args)
         row = (
             result.result_id,
             result.command_type,
-            _json(result.args),
+            args,
             result.timeout_seconds,
             result.accepted_at,
             result.deadline_at,
@@ -459,11 +460,12 @@ class SqliteStore:
                 )
             return Accepted(msgspec.structs.replace(result, correlation_id=inserted[0][0]), is_new=True)
 
+        pages = _pages(args)
         if idempotency is None:
-            inserted = await self._write(Statement(_ACCEPT, row), pages=_COMMAND_PAGES)
+            inserted = await self._write(Statement(_ACCEPT, row), pages=pages)
             if inserted:
                 return Accepted(msgspec.structs.replace(result, correlation_id=inserted[0][0]), is_new=True)
-        accepted: Accepted = await self._write(write, pages=_COMMAND_PAGES)
+        accepted: Accepted = await self._write(write, pages=pages)
         return accepted
 
     async def find_accepted(self, idempotency: Idempotency, now: float) -> Result | None:
@@ -484,7 +486,7 @@ class SqliteStore:
             if added:
                 db.execute("UPDATE results SET stored_bytes = stored_bytes + ? WHERE result_id = ?", (added, result_id))
 
-        await self._write(write, pages=_pages(chunks))
+        await self._write(write, pages=_pages(*(chunk.data for chunk in chunks)))
 
     async def end_command(self, result_id: str, ending: Ending, chunks: Sequence[OutputChunk] = ()) -> Result | None:
         """See Store."""
@@ -498,11 +500,11 @@ class SqliteStore:
             ending.omitted_bytes,
             ending.output_bytes,
         )
-        pages = _pages(chunks)
         if chunks and chunks[0].seq == 1:
             size = sum(len(chunk.data.encode()) for chunk in chunks if chunk.stream == "stdout")
             whole = _json([(chunk.seq, chunk.stream, chunk.data) for chunk in chunks])
-            rows = await self._write(Statement(_END_WHOLE, (*how, size, size, whole, result_id)), pages=pages)
+            statement = Statement(_END_WHOLE, (*how, size, size, whole, result_id))
+            rows = await self._write(statement, pages=_pages(whole))
             if rows:
                 return _result(rows[0])
 
@@ -510,7 +512,7 @@ class SqliteStore:
             added = _add_chunks(db, result_id, chunks)
             return db.execute(_END, (*how, added, added, result_id)).fetchone()
 
-        row = await self._write(write, pages=pages)
+        row = await self._write(write, pages=_pages(*(chunk.data for chunk in chunks)))
         return _result(row) if row else None
 
     async def get_result(self, result_id: str) -> Result | None:
@@ -566,10 +568,10 @@ class SqliteStore:
     ) -> Reaped:
         """See Store. The store's size is what its pages in use take; freed ones go back to the file system in steps."""
         results = sessions = 0
-        while removed := await self._write(lambda db: _reap_results(db, now - keep_results_seconds)):
+        while removed := await self._write(lambda db: _reap_results(db, now, keep_results_seconds)):
             results += removed
         while max_store_bytes and await self._read(_used_bytes) > max_store_bytes:
-            removed = await self._write(lambda db: _reap_results(db, now))
+            removed = await self._write(lambda db: _reap_results(db, now, 0.0))
             if not removed:
                 break
             results += removed
@@ -648,8 +650,9 @@ def _earlier(db: sqlite3.Connection, idempotency: Idempotency, now: float) -> Re
     return _result(row[1:])
 
 
-def _pages(chunks: Sequence[OutputChunk]) -> int:
-    return _COMMAND_PAGES + sum(len(chunk.data) for chunk in chunks) // _PAGE_BYTES
+def _pages(*texts: str) -> int:
+    """Pages that a small write with these texts in it changes, about."""
+    return _COMMAND_PAGES + sum(len(text.encode()) for text in texts) // _PAGE_BYTES
 
 
 def _add_chunks(db: sqlite3.Connection, result_id: str, chunks: Sequence[OutputChunk]) -> int:
@@ -697,14 +700,15 @@ def _vacuum(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA incremental_vacuum(1)")  # Python steps a statement without columns only once: one page
 
 
-def _reap_results(db: sqlite3.Connection, before: float) -> int:
-    """Remove the oldest results that ended at or before a time, a batch of them; how many."""
+def _reap_results(db: sqlite3.Connection, now: float, keep_seconds: float) -> int:
+    """Remove the oldest results that ended so long ago, a batch of them; how many."""
+    before = now - keep_seconds
     ids, size = [], 0
     for rowid, accepted_at, ended_at, stored_bytes in db.execute(
         "SELECT rowid, accepted_at, ended_at, stored_bytes FROM results ORDER BY rowid"
     ):
-        if accepted_at > before:
-            break  # those behind it were accepted later still, and cannot have ended before
+        if before < accepted_at <= now:
+            break  # those behind it were accepted later still, and cannot have ended before; unless the clock was wrong
         if ended_at is not None and ended_at <= before:
             ids.append((rowid,))
             size += stored_bytes

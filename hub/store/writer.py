@@ -7,8 +7,9 @@ caller hears of the outcome after the commit, never before.
 The connection belongs to a thread. But a change of thread costs more than a small commit does, and a command makes two:
 waking a thread takes 30 to 50 µs, there and back. So while the thread has nothing to do, small batches are committed
 where they are, on the event loop's thread. Such a commit waits for no disk: SQLite's log is written without fsync
-(`synchronous = NORMAL`), and is copied into the database by the thread alone. Should one take long all the same, the
-thread has all the work for a while.
+(`synchronous = NORMAL`), and is copied into the database by the thread alone. The first commit after that begins the
+log anew, with an fsync, so the thread makes that one too. Should one take long all the same, the thread has all the
+work for a while.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
 _Item = tuple[Operation, "asyncio.Future[Any]"]
-_Batch = tuple[list[_Item], bool]  # the operations, and whether to checkpoint behind them
+_Batch = tuple[list[_Item], bool]  # the operations, and whether to checkpoint before them
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 # Operations in one transaction: enough to share the commit's cost, few enough that the first need not wait long.
@@ -37,8 +38,17 @@ _MAX_BATCH: Final = 256
 _MAX_WAITING: Final = 10_000
 # For so long after a write found no room the store says that it is full, even if a smaller write would still fit.
 _FULL_SECONDS: Final = 2.0
-# What SQLite says when the disk is full or broken (https://www.sqlite.org/rescode.html), by primary result code.
-_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+# What SQLite says when the disk is full or broken, or another program keeps the database for itself
+# (https://www.sqlite.org/rescode.html), by primary result code.
+_FULL: Final = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+    }
+)
 # How long, and how often, the thread tries to begin while another program holds the database.
 _BUSY_SECONDS: Final = 5.0
 _BUSY_STEP_SECONDS: Final = 0.01
@@ -153,15 +163,13 @@ class Writer:
         pages, self._gathered_pages = self._gathered_pages, 0
         if not gathered:
             return
-        self._pages_in_log += pages
         is_checkpoint_due = self._pages_in_log >= _CHECKPOINT_PAGES
+        self._pages_in_log = pages if is_checkpoint_due else self._pages_in_log + pages
         if pages <= _SMALL_PAGES and not is_checkpoint_due and self._is_idle_and_quick():
             outcomes = self._commit_here(gathered)
             if outcomes is not None:
                 self._tell(outcomes)
                 return
-        if is_checkpoint_due:
-            self._pages_in_log = 0
         self._batches_in_thread += 1
         self._queue.put((gathered, is_checkpoint_due))
 
@@ -171,11 +179,11 @@ class Writer:
     def _commit_here(self, batch: list[_Item]) -> list[_Outcome] | None:
         """Commit on the event loop's thread. None: it went wrong, and the thread shall find out how."""
         started_at = time.monotonic()
+        outcomes: list[_Outcome] | None = None
         try:
             outcomes = self._commit_together(batch)
         except Exception:  # noqa: BLE001 - run again, apart, it is told to whom it concerns
             self._roll_back()
-            return None
         took = time.monotonic() - started_at
         if took > _SLOW_SECONDS:
             self._thread_until = started_at + took * _SLOW_FACTOR
@@ -185,13 +193,11 @@ class Writer:
         is_last = False
         while not is_last:
             batches, is_last = self._take()
-            operations = [item for batch, _ in batches for item in batch]
-            outcomes = self._commit(operations) if operations else []
             if any(is_checkpoint_due for _, is_checkpoint_due in batches):
-                self._call(self._tell, outcomes)
-                outcomes = []
                 with contextlib.suppress(sqlite3.Error):  # the next one tries again
                     self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            operations = [item for batch, _ in batches for item in batch]
+            outcomes = self._commit(operations) if operations else []
             self._call(self._take_back, outcomes, len(batches))
         self._connection.close()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils import Database
@@ -16,6 +17,7 @@ from hub.errors import StoreFull, StoreUnusable
 from hub.records import Cluster, Ending, OutputChunk, Session, Token
 from hub.store.migrations import MIGRATIONS
 from hub.store.sqlite import SqliteStore
+from hub.store.writer import Writer
 from tests.contract.test_store import NOW, a_result, accept, add_cluster, open_session
 
 
@@ -254,6 +256,52 @@ async def test_an_open_result_is_not_reaped_for_size(tmp_path: Path) -> None:
     await store.append_output(result.result_id, [OutputChunk(1, "stdout", "x" * 10**6)])
     reaped = await store.reap(NOW, keep_results_seconds=1, keep_sessions_seconds=1, max_store_bytes=1000)
     assert reaped.results == 0
+    await store.close()
+
+
+async def test_the_event_loop_copies_little_whatever_the_text_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written on its thread is small in bytes: not in characters, and not before JSON has escaped them."""
+    copied: list[int] = []
+    log = tmp_path / "x.db-wal"
+    commit_here = Writer._commit_here
+
+    def measured(writer: Writer, batch: list[Any]) -> Any:
+        before = log.stat().st_size
+        outcomes = commit_here(writer, batch)
+        copied.append(log.stat().st_size - before)
+        return outcomes
+
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    session = await open_session(store)
+    monkeypatch.setattr(Writer, "_commit_here", measured)
+    results = await asyncio.gather(*(accept(store, session, args=("x" * 60_000,)) for _ in range(45)))
+    chunk = OutputChunk(2, "stdout", "\N{PILE OF POO}" * 16_000)
+    await asyncio.gather(*(store.append_output(result.result_id, [chunk]) for result in results[:30]))
+    ending, chunk = Ending("completed", NOW), OutputChunk(1, "stderr", "\x1b" * 60_000)
+    await asyncio.gather(*(store.end_command(result.result_id, ending, [chunk]) for result in results[30:43]))
+    assert copied
+    assert max(copied) < 1.5 * 1024 * 1024
+    await store.close()
+
+
+async def test_a_clock_that_was_wrong_once_does_not_end_the_reaping(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    session = await open_session(store, expires_at=NOW + 10**9)
+    ahead = await accept(store, session, accepted_at=NOW + 10**8)
+    await store.end_command(ahead.result_id, Ending("completed", NOW + 10**8))
+    for _ in range(3):
+        result = await accept(store, session)
+        await store.end_command(result.result_id, Ending("completed", NOW), [OutputChunk(1, "stdout", "x" * 10**5)])
+    recent = await accept(store, session, accepted_at=NOW + 90)
+    await store.end_command(recent.result_id, Ending("completed", NOW + 91), [OutputChunk(1, "stdout", "x" * 10**5)])
+    keep = {"keep_results_seconds": 50.0, "keep_sessions_seconds": 50.0}
+    assert (await store.reap(NOW + 100, max_store_bytes=0, **keep)).results == 3
+    assert (await store.reap(NOW + 100, max_store_bytes=1000, **keep)).results == 1
+    assert await store.get_result(ahead.result_id) is not None
     await store.close()
 
 

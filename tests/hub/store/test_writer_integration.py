@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hub.errors import StoreFull
 from hub.store.writer import Writer
 
 SMALL = 4
@@ -122,6 +123,49 @@ async def test_the_log_is_copied_into_the_database_before_it_grows_large(tmp_pat
         for _ in range(6000):
             await write(writer, data=b"x" * 4000)
         assert log.stat().st_size < 40 * 1024 * 1024
+
+
+async def test_the_log_is_begun_anew_where_waiting_for_the_disk_hurts_nobody(tmp_path: Path) -> None:
+    """The first commit after a checkpoint begins the log again, which takes an fsync: the header then is another."""
+    log = tmp_path / "x.db-wal"
+    begun_by: list[int] = []
+    async with writing(tmp_path / "x.db") as writer:
+        await write(writer)
+        header = log.read_bytes()[:32]
+        for _ in range(50):
+            thread = await write(writer, pages=250)
+            while writer._batches_in_thread:
+                await asyncio.sleep(0.001)
+            before, header = header, log.read_bytes()[:32]
+            if header != before:
+                begun_by.append(thread)
+    assert len(begun_by) >= 2
+    assert threading.get_ident() not in begun_by
+
+
+async def test_a_slow_failure_hands_the_work_to_the_thread_as_well(tmp_path: Path) -> None:
+    def fails(db: sqlite3.Connection) -> None:
+        time.sleep(0.05)  # a disk that blocks: there is nothing to wait for but time
+        raise ValueError("no")
+
+    async with writing(tmp_path / "x.db") as writer:
+        with pytest.raises(ValueError, match="no"):
+            await writer.submit(fails, pages=SMALL)
+        assert await write(writer) != threading.get_ident()
+
+
+async def test_a_lock_that_is_kept_says_that_the_store_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.store.writer._BUSY_SECONDS", 0.1)
+    async with writing(tmp_path / "x.db") as writer:
+        other = connect(tmp_path / "x.db")
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = await asyncio.gather(*(write(writer) for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StoreFull] * 3
+        other.execute("ROLLBACK")
+        other.close()
+        assert await write(writer)
 
 
 @pytest.mark.parametrize("may_commit_here", [True, False])
