@@ -12,6 +12,15 @@ from tests.support.hub import TestHub, running_hub, settings
 __all__ = ["cluster", "hub"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the suite's own options."""
+    parser.addoption(
+        "--all-kubectls",
+        action="store_true",
+        help="tests/differential: compare with every kubectl that is found, not only with the newest",
+    )
+
+
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[TestHub]:
     """A running hub without rate limits."""
