@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ _AGGREGATED: Final = ",".join(
 _KEEP_SECONDS: Final = 600.0
 # A word nobody knows may be a new resource; asking for it again and again must not burden the server.
 _REFRESH_SECONDS: Final = 5.0
+# client-go gives so long to each request of discovery. Here it is for all of a look: many wait for it.
+_LOOK_SECONDS: Final = 32.0
 _CONCURRENT: Final = 16  # group versions asked for at once, where each is a request of its own
 
 _Found = TypeVar("_Found")
@@ -129,7 +131,7 @@ class _Kept:
 
     async def _shared_look(self) -> Discovered:
         if self._look is None:
-            self._look = asyncio.create_task(self._look_now(), name="discovery")
+            self._look = asyncio.create_task(self._bounded_look(), name="discovery")
             self._look.add_done_callback(self._on_looked)
         # One command's end is not the end of the others' look.
         return await asyncio.shield(self._look)
@@ -139,8 +141,16 @@ class _Kept:
         if not look.cancelled():
             look.exception()  # seen, also when nobody waits any more
 
+    async def _bounded_look(self) -> Discovered:
+        """A look that ends, even if the server always has another byte to send. Raises Unreachable when it is late."""
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                return await self._look_now()
+        except TimeoutError as error:
+            raise self._transport.broken(error) from None
+
     async def _look_now(self) -> Discovered:
-        core, named = await asyncio.gather(self._answer("/api"), self._answer("/apis"))
+        core, named = await _together(self._answer(path) for path in ("/api", "/apis"))
         is_same = core is self._answers.get("/api") and named is self._answers.get("/apis")
         # Without ETags, and group by group, there is no telling whether anything changed.
         if self._discovered is None or not is_same:
@@ -179,7 +189,7 @@ class _Kept:
 
         # For kubectl what aggregated discovery calls stale is not there, and no failure either.
         versions = [(group.name, version) for group in groups for version in group.versions if not version.is_stale]
-        found = await asyncio.gather(*(resources(group, version) for group, version in versions))
+        found = await _together(resources(group, version) for group, version in versions)
         return Discovered(
             Catalogue(resource for some in found for resource in some),
             tuple(_group_version(group, version.name) for group, version in versions),
@@ -246,6 +256,16 @@ class _Answer:
 
     etag: str | None
     groups: tuple[_Group, ...]
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, _Found]]) -> list[_Found]:
+    """What all of it gives, in order. The first failure ends the rest, which nobody would wait for."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part, name="discovery") for part in work]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def _aggregated(group: "_AggregatedGroup") -> _Group:

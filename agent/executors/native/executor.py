@@ -39,10 +39,14 @@ _log = logging.getLogger(__name__)
 COMPATIBLE_WITH: Final = "v1.33"
 _PROBE_SECONDS: Final = 5.0
 # What it comes to when an answer is no JSON, nested too deep, or has a list where an object belongs. Verbs look at the
-# fields they use as the API defines them, not at what a server without sense could put there.
+# fields they use as the API defines them, not at what a server without sense could put there. A bug can look the same.
 _OF_ODD_ANSWERS: Final = (
     *(msgspec.MsgspecError, ValueError, RecursionError, OverflowError),
     *(AttributeError, IndexError, KeyError, TypeError),
+)
+_UNREADABLE: Final = (
+    "error: the agent could not make an answer of what the API server sent; one of the two is at fault, see the "
+    "agent's log\n"
 )
 
 # Each writes its answer and returns the exit code.
@@ -85,7 +89,11 @@ class NativeExecutor:
         await self._access.close()
 
     async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
-        """Run a command to its end. Raises NotNative, before anything was written, for what only kubectl can answer."""
+        """Run a command to its end.
+
+        Raises NotNative, before anything was written, for what only kubectl can answer; what the sink raises; and what
+        is not an answer's doing, which is a bug of the agent.
+        """
         limit = command.flag("request-timeout")
         transport = self._transport.for_command(seconds(limit) if limit else None)
         call = Call(command, transport, self._discovery.for_command(transport), sink, is_last=self._is_last)
@@ -102,9 +110,11 @@ class NativeExecutor:
             code = 1
             await call.err(f"{error}\n")
         except _OF_ODD_ANSWERS:
+            if not transport.has_answer:  # then it is not the API server's doing
+                raise
             code = 1
             _log.exception("an answer of the API server cannot be read", extra={"verb": command.verb})
-            await call.err("error: the API server's answer cannot be read\n")
+            await call.err(_UNREADABLE)
         await call.err("")
         return Outcome(code)
 

@@ -13,6 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from agent.executors.native import statuses
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, StatusError, Unreachable
+from agent.executors.native.pages import Paging
 from agent.executors.native.resources import Resource
 from agent.executors.native.selection import Selection, Target
 from agent.executors.native.transport import JSON, Query
@@ -21,6 +22,9 @@ from agent.executors.native.transport import JSON, Query
 _AT_ONCE: Final = 8
 # From this size on, a body is read and printed in a thread: at some 20 ns a byte it would hold up everybody else.
 _LARGE_BYTES: Final = 1024 * 1024
+# What cannot be printed piece by piece is held, by kubectl however much it is, by us so much of the API server's JSON.
+# As Python objects it takes some five times that.
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 
 _NAMESPACES: Final = Resource("", "v1", "Namespace", "namespaces", "namespace", is_namespaced=False)
 
@@ -73,19 +77,59 @@ async def answers(call: Call, selection: Selection, request: Request[Read]) -> A
     async with aclosing(_first_pages(call, selection, request)) as first_pages:
         async for first in first_pages:
             yield first
-            answer, left = first, request.limit
-            while answer.page is not None and (token := answer.page.continue_token):
-                if left is not None:
-                    left -= len(answer.page)
-                    if left <= 0:
-                        break
-                answer = await _page(call, first.target, selection.query, request, token, left)
-                yield answer
+            if first.target.name is None and first.page is not None:
+                async with aclosing(_further_pages(call, first.target, first.page, selection, request)) as further:
+                    async for answer in further:
+                        yield answer
+
+
+async def everything(
+    call: Call, selection: Selection, request: Request[Read], *, max_bytes: int = MAX_HELD_BYTES
+) -> list[Read]:
+    """All pages of all targets at once. Raises the first failure, and CommandFailed when the bodies are more than
+    `max_bytes` together.
+    """
+    held: list[Read] = []
+    size = 0
+    async with aclosing(answers(call, selection, request)) as coming:
+        async for answer in coming:
+            if answer.failure is not None:
+                raise answer.failure
+            size += answer.size
+            if size > max_bytes:
+                raise CommandFailed(
+                    f"error: there are more than {max_bytes} bytes of objects, and all of them are needed at once: "
+                    "ask for fewer (--namespace, --selector)"
+                )
+            if answer.page is not None:
+                held.append(answer.page)
+    return held
 
 
 async def beside_others(work: Callable[[], T], size: int, *, is_costly: bool = False) -> T:
     """Do work on some `size` bytes so that other commands go on: in a thread if it is large, or costly at any size."""
     return await asyncio.to_thread(work) if is_costly or size >= _LARGE_BYTES else work()
+
+
+async def _further_pages(
+    call: Call, target: Target, page: Read | None, selection: Selection, request: Request[Read]
+) -> AsyncGenerator[Answer[Read], None]:
+    """What follows the first page of a target's list, `page`, as long as more is wanted."""
+    paging, left = Paging(), request.limit
+    while page is not None:
+        if left is not None:
+            left -= len(page)
+            if left <= 0:
+                return
+        try:
+            if not paging.turn(page.continue_token):
+                return
+        except CommandFailed as error:
+            yield Answer(target, None, error)
+            return
+        answer = await _page(call, target, selection.query, request, paging.token, left)
+        yield answer
+        page = answer.page
 
 
 async def _first_pages(call: Call, selection: Selection, request: Request[Read]) -> AsyncGenerator[Answer[Read], None]:

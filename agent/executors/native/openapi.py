@@ -5,6 +5,7 @@ A document is known by a hash of what is in it, so what was read once stays true
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +13,7 @@ import msgspec
 from cachetools import LRUCache
 
 from agent.executors.native.errors import CommandFailed, NotNative, StatusError
+from agent.executors.native.listing import beside_others
 from agent.executors.native.transport import Transport
 
 _INDEX: Final = "/openapi/v3"
@@ -76,7 +78,7 @@ async def document(transport: Transport, group_version: str) -> Document | None:
     except StatusError as error:
         raise CommandFailed(f"error: failed to fetch openapi schema for {name}: {error.message}") from None
     try:
-        read = _read(body, f"/{name}/")
+        read = await beside_others(partial(_read, body, f"/{name}/"), len(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise NotNative("an OpenAPI document of another shape") from None
     if "hash=" in url.query and read.size <= _KEPT_BYTES:

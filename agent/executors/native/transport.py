@@ -44,6 +44,10 @@ _MAX_ERROR_BYTES: Final = 1024 * 1024
 # What may be asked for: RFC 3986 §3.3 segments, none that leads up, none that is two once it is decoded. Names are
 # checked before; the names of groups and resources are the server's own, and it is not to choose where we go.
 _PATH: Final = re.compile(r"(?:/(?!(?:\.|%2E){1,2}(?:/|$))(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2F)[0-9A-F]{2})+)+")
+# An API server gives 4,096 characters of warnings with an answer, and hardly more than one. All that were shown are
+# remembered, so that each is shown once: some 400,000 characters at worst.
+_MAX_WARNINGS: Final = 100
+_MAX_WARNING_CHARACTERS: Final = 4096
 # RFC 7234 §5.5: `299 - "text"`, several of them in one header, quotes within escaped.
 _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _USER_AGENT: Final = f"kubently-agent/{version('kubently-hub')}"
@@ -95,6 +99,7 @@ class Transport:
         self._max_response_bytes = max_response_bytes
         self._request_timeout_seconds = request_timeout_seconds
         self._warnings: dict[str, bool] = {}  # text -> whether it was taken
+        self._has_answer = False
 
     def for_command(self, request_timeout_seconds: float | None = None) -> "Transport":
         """The same server for one command."""
@@ -104,6 +109,11 @@ class Transport:
     def request_timeout_seconds(self) -> float | None:
         """How long one request may take from first to last byte; None: any time, as long as something arrives."""
         return self._request_timeout_seconds
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the server has answered anything to this command."""
+        return self._has_answer
 
     @property
     def host(self) -> str:
@@ -152,8 +162,9 @@ class Transport:
         return await self._review(oldest, review, body)
 
     def warn(self, text: str) -> None:
-        """Add a warning of our own to those of the server."""
-        self._warnings.setdefault(text, False)
+        """Add a warning of our own to those of the server. The first 100 are kept, and of each 4,096 characters."""
+        if len(self._warnings) < _MAX_WARNINGS:
+            self._warnings.setdefault(text[:_MAX_WARNING_CHARACTERS], False)
 
     def take_warnings(self) -> list[str]:
         """The texts of `Warning: 299` headers seen by this command since the last call, without repeats."""
@@ -202,6 +213,7 @@ class Transport:
         """The answer to a request, its body still to be read. Raises StatusError and Unreachable."""
         async with contextlib.AsyncExitStack() as stack:
             response = await self._answered(request, stack)
+            self._has_answer = True
             for header in response.headers.getall("Warning", ()):
                 for text in _WARNING.findall(header):
                     self.warn(re.sub(r"\\(.)", r"\1", text))

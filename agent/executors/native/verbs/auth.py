@@ -1,6 +1,7 @@
 """`auth can-i` and `auth whoami`: what the agent may do, and who it is. Asking changes nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any, ClassVar, Final
@@ -10,6 +11,7 @@ import msgspec
 from agent.executors.native import mapping
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, StatusError
+from agent.executors.native.listing import beside_others
 from agent.executors.native.printers.tabwriter import TabWriter
 from agent.executors.native.printers.typed import ObjectMeta, Typed, TypedPrinter, convert, printable
 
@@ -148,7 +150,10 @@ async def whoami(call: Call) -> int:
                 raise CommandFailed(_NO_REVIEWS_FOR_YOU) from None
         raise
     review = convert(answer, SelfSubjectReview)
-    await call.out(printer.text(printable(review)) if printer else _user_table(review.status.user_info))
+    if printer is None:
+        await call.out(_user_table(review.status.user_info))
+    else:
+        await call.out(await beside_others(partial(printer.text, printable(review)), 0, is_costly=True))
     return 0
 
 
@@ -202,7 +207,7 @@ async def _list(call: Call) -> int:
     writer = TabWriter()
     if not command.is_set("no-headers"):
         writer.feed("Resources\tNon-Resource URLs\tResource Names\tVerbs\n")
-    writer.feed("".join(_right_lines(status)))
+    writer.feed(await beside_others(lambda: "".join(_right_lines(status)), 0, is_costly=True))
     for piece in writer.pieces():
         await call.out(piece)
     return 0

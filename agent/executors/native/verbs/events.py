@@ -1,9 +1,9 @@
 """`events`: what happened, oldest first, in a table of its own or as objects; with `-w` each event as it comes."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from agent.executors.native import mapping, watches
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, StatusError, Unreachable
+from agent.executors.native.listing import beside_others
 from agent.executors.native.pages import pages
 from agent.executors.native.printers.durations import human_duration
 from agent.executors.native.printers.tabwriter import TabWriter
@@ -31,8 +32,6 @@ from agent.executors.native.transport import Query
 
 EVENTS: Final = Resource("", "v1", "Event", "events", "event", is_namespaced=True)
 _TYPES: Final = frozenset({"normal", "warning"})
-# All are sorted by time before the first is printed. A cluster keeps its events for an hour: some thousands.
-_MAX_EVENTS: Final = 200_000
 # From here on the text is made in a thread: as YAML, 500 take 50 ms, in which nothing else would move.
 _MANY: Final = 500
 # https://pkg.go.dev/unicode#IsSpace; Python's own idea of space has four control characters more.
@@ -138,8 +137,8 @@ async def run(call: Call) -> int:
         return 0
     events.sort(key=lambda event: event.last_seen)
     pieces = printer.pieces(events, is_list=True)
-    if len(events) > _MANY:
-        await call.out(await asyncio.to_thread(next, pieces, ""))
+    is_costly = printer.runs_template or len(events) > _MANY
+    await call.out(await beside_others(partial(next, pieces, ""), 0, is_costly=is_costly))
     # The rest as the sink takes it: one huge cell pads every line of its column.
     for piece in pieces:
         await call.out(piece)
@@ -162,14 +161,8 @@ async def _query(call: Call) -> Query:
 
 
 async def _listed(call: Call, path: str, query: Query) -> AsyncIterator[Event]:
-    count = 0
     try:
         async for page in pages(call.transport, path, query, EventList):
-            count += len(page.items)
-            if count > _MAX_EVENTS:
-                raise CommandFailed(
-                    f"error: there are more than {_MAX_EVENTS} events: ask for less (--namespace, --for)"
-                )
             for event in page.items:
                 yield event
     except StatusError as error:
@@ -183,7 +176,8 @@ async def _watch(call: Call, path: str, query: Query, types: set[str], printer: 
             async for line in watches.lines(response):
                 event = _watched(line)
                 if event is not None and _is_wanted(event, types):
-                    for piece in printer.pieces([event]):
+                    printing = partial(list[str], printer.pieces([event]))
+                    for piece in await beside_others(printing, len(line), is_costly=printer.runs_template):
                         await call.out(piece)
 
 
@@ -213,6 +207,8 @@ class _Printer:
         self._is_headed = command.is_set("no-headers")
         self._writer = TabWriter()
         self._objects: TypedPrinter | None = None
+        # How long it takes is then up to a stranger's template.
+        self.runs_template = command.output in {"jsonpath", "jsonpath-as-json"}
         if output:
             self._objects = TypedPrinter(
                 output,

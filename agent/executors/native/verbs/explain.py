@@ -7,6 +7,7 @@ from typing import Any, Final
 from agent.executors.native import openapi
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, NotNative
+from agent.executors.native.listing import beside_others
 from agent.executors.native.printers.explain import Explainer
 from agent.executors.native.printers.values import go_text
 from agent.executors.native.resources import Resource
@@ -42,8 +43,13 @@ async def run(call: Call) -> int:
     if kind is None:
         raise CommandFailed(f"error: GVR ({group}/{version}, Resource={resource.plural}) not found in OpenAPI schema")
     schema = document.schema_of(kind)
-    explainer = Explainer(functools.cache(document.schema), is_recursive=command.is_set("recursive"))
-    text = None if schema is None else explainer.explain(schema, path)
+    is_recursive = command.is_set("recursive")
+    explainer = Explainer(functools.cache(document.schema), is_recursive=is_recursive)
+    text = None
+    if schema is not None:
+        # A small document can have a field for everything below everything.
+        explaining = functools.partial(explainer.explain, schema, path)
+        text = await beside_others(explaining, document.size, is_costly=is_recursive)
     await call.out(_header(kind) + (f"{text}\n" if text is not None else ""))
     if schema is None:
         raise CommandFailed(f"error: GVK {go_text(kind)} not found in OpenAPI schema")

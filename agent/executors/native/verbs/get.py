@@ -14,14 +14,13 @@ from typing import Final
 from agent.executors.native import statuses
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, NotNative, StatusError
-from agent.executors.native.listing import Failure, answers, beside_others
+from agent.executors.native.listing import MAX_HELD_BYTES, Failure, answers, beside_others
 from agent.executors.native.printers.sorting import Unsortable, sort_objects, sort_rows
 from agent.executors.native.printers.table import Table, TablePrinter
 from agent.executors.native.resources import Resource
 from agent.executors.native.selection import Selection, select
 from agent.executors.native.verbs import watch
 from agent.executors.native.verbs.outputs import (
-    MAX_HELD_BYTES,
     Object,
     ObjectsPage,
     Sorted,
@@ -40,10 +39,8 @@ _NO_TYPE: Final = (
     'Use "kubectl explain <resource>" for a detailed description of that resource (e.g. kubectl explain pods).\n'
     "See 'kubectl get -h' for help and examples"
 )
-_TOO_MUCH: Final = (
-    f"error: this output needs all objects at once, and they are more than {MAX_HELD_BYTES} bytes of JSON: ask for "
-    "fewer (--namespace, --selector), or for another output"
-)
+# Of tables only cells are held; so much JSON are over 100,000 rows even where metadata comes with them.
+_MAX_TABLES_BYTES: Final = 512 * 1024 * 1024
 _WRITE_CHARACTERS: Final = 64 * 1024
 _SECRET_OUTPUTS: Final = frozenset({"", "wide", "name"})
 
@@ -111,8 +108,7 @@ async def _print_tables(call: Call, selection: Selection) -> int:
     async with aclosing(answers(call, selection, table_request(command, selection))) as pages:
         async for answer in pages:
             size += answer.size
-            if order and size > MAX_HELD_BYTES:
-                raise CommandFailed(_TOO_MUCH)
+            _check_held(size, MAX_HELD_BYTES if order else _MAX_TABLES_BYTES)
             if answer.page is not None:
                 blocks += _blocks(answer.target.resource, answer.page, call.clock(), is_sorted=bool(order))
             elif answer.failure is not None and not _is_ignored(command, answer.failure):
@@ -200,19 +196,19 @@ def _no_resources(call: Call, blocks: Iterable[_Block]) -> str:
 async def _print_object(call: Call, selection: Selection) -> int:
     """One object, bare. Its error is the whole answer."""
     command = call.command
-    async for answer in answers(call, selection, object_request(command, selection)):
-        if answer.page is None:
-            if answer.failure is not None and not _is_ignored(command, answer.failure):
-                raise answer.failure
-            continue
-        obj = named([answer.page.raw], answer.target.resource)[0]
-        output = output_of(command)
-        is_costly = output.runs_template
-        try:
-            await _write(call, await beside_others(partial(output.one, obj), answer.size, is_costly=is_costly))
-        except CommandFailed:
-            await _write(call, output.rest())
-            raise
+    [answer] = [answer async for answer in answers(call, selection, object_request(command, selection))]
+    if answer.page is None:
+        if answer.failure is not None and not _is_ignored(command, answer.failure):
+            raise answer.failure
+        return 0
+    obj = named([answer.page.raw], answer.target.resource)[0]
+    output = output_of(command)
+    is_costly = output.runs_template
+    try:
+        await _write(call, await beside_others(partial(output.one, obj), answer.size, is_costly=is_costly))
+    except CommandFailed:
+        await _write(call, output.rest())
+        raise
     return 0
 
 
@@ -241,8 +237,8 @@ async def _print_list(call: Call, selection: Selection) -> int:
                     await _write(call, text)
                     is_empty = False
                     size += answer.size
-                    if output.holds_items and size > MAX_HELD_BYTES:
-                        raise CommandFailed(_TOO_MUCH)
+                    if output.holds_items:
+                        _check_held(size, MAX_HELD_BYTES)
                     text = await beside_others(partial(output.items, items), answer.size, is_costly=is_costly)
         if not (is_empty and command.is_set("ignore-not-found")):
             await _write(call, text + await beside_others(output.end, size, is_costly=is_costly))
@@ -252,6 +248,15 @@ async def _print_list(call: Call, selection: Selection) -> int:
     if failures:
         raise statuses.several(failures)
     return 0
+
+
+def _check_held(size: int, most: int) -> None:
+    """Raise CommandFailed where what is held was more than `most` bytes of JSON."""
+    if size > most:
+        raise CommandFailed(
+            f"error: this output needs all objects at once, and they are more than {most} bytes of JSON: ask for fewer "
+            "(--namespace, --selector), or for another output"
+        )
 
 
 async def _write(call: Call, text: str) -> None:

@@ -5,16 +5,16 @@ Here it is always the same: pods as the server lists them, in each the init cont
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from agent.executors.native import listing, watches
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, StatusError
-from agent.executors.native.listing import Page, Request
+from agent.executors.native.listing import Request
 from agent.executors.native.resources import Resource
 from agent.executors.native.selection import Selection, Target
 from agent.executors.native.transport import Query
@@ -25,6 +25,8 @@ from schemas.kubectl import KubectlCommand, seconds
 _PODS: Final = Resource("", "v1", "Pod", "pods", "pod", is_namespaced=True)
 _POD_WORDS: Final = frozenset({"", "pod", "pods"})  # they mean `_PODS` on every server: nothing need be asked
 _PAGE: Final = 500  # pods; kubectl asks for all at once, and some namespaces are large
+# They are held as the few fields `logs` looks at. So much JSON are 20,000 pods, more than a selector means to choose.
+_MAX_LISTED_BYTES: Final = 256 * 1024 * 1024
 # kubectl's defaults for --max-log-requests, --pod-running-timeout, and --tail with a selector.
 _MAX_FOLLOWED: Final = 5
 _POD_TIMEOUT: Final = "20s"
@@ -39,8 +41,6 @@ _NAME_AND_SELECTOR: Final = {
     1: f"error: only a selector (-l) or a POD name is allowed\n{_SEE_HELP}",
     2: "error: selectors and the all flag cannot be used when passing resource/name arguments",
 }
-
-_Read = TypeVar("_Read", bound=Page)
 
 
 async def run(call: Call) -> int:
@@ -112,7 +112,7 @@ async def _named(call: Call, operand: str) -> Sequence[Pod] | _Workload:
     word, _, name = operand.rpartition("/")
     resource = _PODS if word.lower() in _POD_WORDS else await call.discovery.resolve(word)
     target = Target(resource, call.namespace if resource.is_namespaced else None, name)
-    [found] = [page async for page in _pages(call, Selection((target,), is_single=True), Request(read=_Object))]
+    [found] = await listing.everything(call, Selection((target,), is_single=True), Request(read=_Object))
     if (resource.group, resource.plural) == (_PODS.group, _PODS.plural):
         return [msgspec.json.decode(found.body, type=Pod)]
     return _Workload(resource, msgspec.json.decode(found.body))
@@ -150,21 +150,8 @@ async def _list_pods(call: Call, labels: Query) -> tuple[list[Pod], str]:
     """The pods of the namespace, and the version of the list, from where to watch."""
     selection = Selection((Target(_PODS, call.namespace),), is_single=False, query=labels)
     request = Request(read=msgspec.json.Decoder(PodList).decode, chunk_size=_PAGE)
-    pods: list[Pod] = []
-    version = ""
-    async for page in _pages(call, selection, request):
-        pods += page.items
-        version = page.metadata.resource_version
-    return pods, version
-
-
-async def _pages(call: Call, selection: Selection, request: Request[_Read]) -> AsyncIterator[_Read]:
-    """The pages of a selection's one target. Raises what went wrong with it."""
-    async for answer in listing.answers(call, selection, request):
-        if answer.failure is not None:
-            raise answer.failure
-        if answer.page is not None:
-            yield answer.page
+    pages = await listing.everything(call, selection, request, max_bytes=_MAX_LISTED_BYTES)
+    return [pod for page in pages for pod in page.items], pages[-1].metadata.resource_version
 
 
 async def _first_to_come(call: Call, query: Query) -> Pod:

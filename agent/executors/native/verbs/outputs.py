@@ -22,9 +22,6 @@ from schemas.kubectl import KubectlCommand
 
 Object = dict[str, Any]
 
-# What cannot be printed piece by piece is held, by kubectl however much it is, by us so much of the API server's JSON.
-# As Python objects it takes some five times that.
-MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 _YAML_SEPARATOR: Final = "---\n"
 # Templates whose text for a List is that of its items, one after another: `{.items[*].metadata.name}`, and
 # `{range .items[*]}{.metadata.name}{"\n"}{end}` with simple paths and texts in it. Not `{.items[*].a[*]}`: where one

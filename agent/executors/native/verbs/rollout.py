@@ -175,7 +175,8 @@ async def _print_history(call: Call, printer: TypedPrinter | None, resource: Res
         raise CommandFailed("error: unable to find the specified revision")
     is_patched = rollout_history.is_patched(resource)
     for obj in (revisions[wanted],) if wanted else revisions.values():
-        await call.out(printer.text(workload if is_patched else rollout_history.as_typed(obj)))
+        printed = workload if is_patched else rollout_history.as_typed(obj)
+        await call.out(await listing.beside_others(partial(printer.text, printed), 0, is_costly=True))
 
 
 async def _kept(call: Call, kept: Resource, workload: Object) -> Sequence[Object]:
@@ -186,12 +187,9 @@ async def _kept(call: Call, kept: Resource, workload: Object) -> Sequence[Object
     except ValueError as error:
         raise CommandFailed(f"error: invalid label selector: {error}") from None
     query = (("labelSelector", selector),) if selector else ()
-    objects: list[Object] = []
     selection = Selection((Target(kept, metadata.get("namespace")),), is_single=False, query=query)
-    async with aclosing(listing.answers(call, selection, _OBJECTS)) as answers:
-        async for answer in answers:
-            if answer.failure is not None:
-                raise CommandFailed(f"error: {rollout_history.failed(workload, kept)}: {answer.failure}")
-            if answer.page is not None:
-                objects += answer.page.items
-    return objects
+    try:
+        pages = await listing.everything(call, selection, _OBJECTS)
+    except (StatusError, CommandFailed, Unreachable) as error:
+        raise CommandFailed(f"error: {rollout_history.failed(workload, kept)}: {error}") from None
+    return [obj for page in pages for obj in page.items]

@@ -4,7 +4,7 @@ kubectl watches once and does not begin again: a watch that is closed, or that b
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol
@@ -13,13 +13,12 @@ import msgspec
 
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, Unreachable
-from agent.executors.native.listing import Request, answers, beside_others
+from agent.executors.native.listing import Request, beside_others, everything
 from agent.executors.native.printers.objects import load
 from agent.executors.native.printers.sorting import sort_rows
 from agent.executors.native.printers.table import Table, decode
 from agent.executors.native.selection import Selection, Target
 from agent.executors.native.verbs.outputs import (
-    MAX_HELD_BYTES,
     Object,
     ObjectsPage,
     named,
@@ -81,8 +80,9 @@ async def run(call: Call, selection: Selection) -> int:
         request, printer = table_request(command, selection), _Tables(call, target)
     else:
         request, printer = object_request(command, selection), _Objects(call, target)
-    request = replace(request, subresource=None)  # kubectl watches the object itself
-    pages = await _pages(call, selection, request)
+    plain: Request[Any] = replace(request, subresource=None)  # kubectl watches the object itself
+    # kubectl prints nothing of what there is when there is an error, nor do we before we have all of it.
+    pages: list[Page] = await everything(call, selection, plain)
     is_shown = command.flag("watch-only") != "true"
     try:
         text = await beside_others(partial(printer.beginning, pages, is_shown=is_shown), 0, is_costly=True)
@@ -99,8 +99,8 @@ async def run(call: Call, selection: Selection) -> int:
     is_shown = is_list
     async with call.transport.stream(
         Target(target.resource, target.namespace).path(),
-        [*request.query, *(_since(pages) if is_list else _of_one(target)), *selection.query, ("watch", "true")],
-        accept=request.accept.replace("PartialObjectMetadataList", "PartialObjectMetadata"),  # one in each event
+        [*plain.query, *(_since(pages) if is_list else _of_one(target)), *selection.query, ("watch", "true")],
+        accept=plain.accept.replace("PartialObjectMetadataList", "PartialObjectMetadata"),  # one in each event
     ) as response:
         await call.err("")  # the server's warnings, now: what is to come may be long in coming
         # Whatever cannot be read or printed ends the watch, and kubectl does not say so.
@@ -112,25 +112,6 @@ async def run(call: Call, selection: Selection) -> int:
                 if text:
                     await call.out(text)
     return 0
-
-
-async def _pages(call: Call, selection: Selection, request: Request[Any]) -> list[Page]:
-    """All of what there is; kubectl prints none of it when there is an error, nor do we before we have it."""
-    pages: list[Page] = []
-    size = 0
-    async with aclosing(answers(call, selection, request)) as coming:
-        async for answer in coming:
-            if answer.page is None:
-                assert answer.failure is not None
-                raise answer.failure
-            pages.append(answer.page)
-            size += answer.size
-            if size > MAX_HELD_BYTES:
-                raise CommandFailed(
-                    f"error: there are more than {MAX_HELD_BYTES} bytes of objects to begin with: watch fewer "
-                    "(--namespace, --selector)"
-                )
-    return pages
 
 
 def _since(pages: Sequence[Page]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
 from agent.executors.native import discovery as discovery_module
 from agent.executors.native.access import Access
@@ -132,6 +133,60 @@ async def test_a_command_waits_no_longer_than_its_limit(
     server.route("/apis", never())
     with pytest.raises(Unreachable, match=r"Client\.Timeout"):
         await under_test.for_command(transport.for_command(0.1)).resources()
+
+
+async def test_a_look_that_never_ends_has_an_end(
+    server: FakeApiServer, under_test: Discovery, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that drips keeps every timeout of silence from passing."""
+    monkeypatch.setattr(discovery_module, "_LOOK_SECONDS", 0.3)
+    is_left = asyncio.Event()
+
+    async def dripping(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" ")
+                await asyncio.sleep(0.01)
+        finally:
+            is_left.set()
+
+    server.route("/apis", dripping)
+    commands = [under_test.for_command(transport.for_command()) for _ in range(3)]
+    async with asyncio.timeout(5):
+        failures = await asyncio.gather(*(command.resources() for command in commands), return_exceptions=True)
+        await is_left.wait()
+    assert {str(failure) for failure in failures} == {
+        "Unable to connect to the server: net/http: request canceled (Client.Timeout exceeded while awaiting headers)"
+    }
+    server.route("/apis", {"kind": "APIGroupList", "groups": []})
+    monkeypatch.undo()
+    assert (await under_test.resolve("pods")).kind == "Pod"
+
+
+async def test_a_failure_ends_the_rest_of_the_look(server: FakeApiServer, under_test: Discovery) -> None:
+    is_asked, is_left = asyncio.Event(), asyncio.Event()
+
+    async def refusing(request: web.Request) -> web.StreamResponse:
+        await is_asked.wait()
+        return await status(403, "Forbidden", "no")(request)
+
+    async def waiting(_: web.Request) -> web.StreamResponse:
+        is_asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_left.set()
+        raise AssertionError("unreachable")
+
+    server.route("/api", refusing)
+    server.route("/apis", waiting)
+    with pytest.raises(StatusError):
+        await under_test.resources()
+    async with asyncio.timeout(5):
+        await is_left.wait()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "discovery"]
 
 
 async def test_warnings_go_to_who_asked(under_test: Discovery, transport: Transport) -> None:

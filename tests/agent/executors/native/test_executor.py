@@ -1,13 +1,15 @@
 """agent/executors/native/executor.py: what a verb gives or raises, as an outcome and as kubectl's words."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import web
 
-from agent.errors import StartError
+from agent.errors import StartError, TooMuchOutput
 from agent.executors.base import NotTaken, Outcome, Versions
 from agent.executors.native import executor as executor_module
 from agent.executors.native.call import Call
@@ -16,10 +18,14 @@ from agent.executors.native.executor import VERBS, NativeExecutor
 from agent.settings import Execution
 from schemas import kubectl
 from tests.cluster.cluster import Cluster
-from tests.support.fake_api_server import FakeApiServer, fake_api_server, never, respond, warning
-from tests.support.sinks import Collected
+from tests.support.fake_api_server import FakeApiServer, fake_api_server, never, pieces, respond, warning
+from tests.support.sinks import Collected, FullSink
 
 GET = kubectl.parse("get", ["pods"])
+_UNREADABLE = (
+    b"error: the agent could not make an answer of what the API server sent; one of the two is at fault, see the "
+    b"agent's log\n"
+)
 
 
 @pytest.fixture
@@ -61,19 +67,23 @@ def test_every_verb_of_the_grammar_is_there() -> None:
             b"Error from server (NotFound): gone\n",
         ),
         (Unreachable("Unable to connect to the server: EOF"), Outcome(1), b"Unable to connect to the server: EOF\n"),
-        (KeyError("metadata"), Outcome(1), b"error: the API server's answer cannot be read\n"),
-        (RecursionError(), Outcome(1), b"error: the API server's answer cannot be read\n"),
-        (msgspec.ValidationError("no"), Outcome(1), b"error: the API server's answer cannot be read\n"),
+        (KeyError("metadata"), Outcome(1), _UNREADABLE),
+        (RecursionError(), Outcome(1), _UNREADABLE),
+        (msgspec.ValidationError("no"), Outcome(1), _UNREADABLE),
     ],
 )
 async def test_what_a_verb_raises(
     under_test: NativeExecutor,
+    server: FakeApiServer,
     verb: Callable[[Callable[[Call], Awaitable[int]]], None],
     error: Exception,
     outcome: Outcome,
     stderr: bytes,
 ) -> None:
+    server.route("/version", {})
+
     async def failing(call: Call) -> int:
+        await call.transport.get("/version")
         await call.out("so far\n")
         raise error
 
@@ -81,6 +91,75 @@ async def test_what_a_verb_raises(
     sink = Collected()
     assert await under_test.run(GET, sink) == outcome
     assert (sink.stdout, sink.stderr) == (b"so far\n", stderr)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("x"), RecursionError()])
+async def test_before_there_is_an_answer_the_server_is_not_at_fault(
+    under_test: NativeExecutor, verb: Callable[[Callable[[Call], Awaitable[int]]], None], error: Exception
+) -> None:
+    async def failing(_: Call) -> int:
+        raise error
+
+    verb(failing)
+    sink = Collected()
+    with pytest.raises(type(error)) as raised:
+        await under_test.run(GET, sink)
+    assert raised.value is error
+    assert (sink.stdout, sink.stderr) == (b"", b"")
+
+
+@pytest.mark.parametrize(
+    "error", [TooMuchOutput("much"), NotTaken("no"), AssertionError("a bug"), asyncio.CancelledError()]
+)
+async def test_what_is_no_answer_passes_untouched(
+    under_test: NativeExecutor,
+    server: FakeApiServer,
+    verb: Callable[[Callable[[Call], Awaitable[int]]], None],
+    error: BaseException,
+) -> None:
+    server.route("/version", {})
+
+    async def failing(call: Call) -> int:
+        await call.transport.get("/version")
+        raise error
+
+    verb(failing)
+    sink = Collected()
+    with pytest.raises(type(error)) as raised:
+        await under_test.run(GET, sink)
+    assert raised.value is error
+    assert (sink.stdout, sink.stderr) == (b"", b"")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("get pods", "get pods -o json", "get pods -o name", "get pods -w", "get pods -w -o json"),
+        *("logs one", "logs one -f", "logs one -f --all-containers", "logs one -f --all-containers --ignore-errors"),
+        *("events", "events -w", "events -w -o json", "get nothing"),
+    ],
+)
+async def test_a_sink_that_has_enough_ends_the_command(
+    under_test: NativeExecutor, server: FakeApiServer, line: str
+) -> None:
+    pod = {"metadata": {"name": "one", "namespace": "web"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}]}}
+    change = json.dumps({"type": "ADDED", "object": pod}).encode() + b"\n"
+
+    async def listed(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            return await pieces(change, is_endless=True)(request)
+        return web.json_response({"metadata": {}, "items": [pod]})
+
+    for plural in ("pods", "events"):
+        server.route(f"/api/v1/namespaces/web/{plural}", listed)
+    server.route("/api/v1/namespaces/web/pods/one", pod)
+    server.route("/api/v1/namespaces/web/pods/one/log", pieces(b"line\n", is_endless=True))
+    enough = TooMuchOutput("much")
+    verb, *words = line.split()
+    async with asyncio.timeout(10):
+        with pytest.raises(TooMuchOutput) as raised:
+            await under_test.run(kubectl.parse(verb, words), FullSink(enough))
+    assert raised.value is enough
 
 
 async def test_what_is_not_native_is_passed_on(

@@ -6,13 +6,15 @@ Discovery is left as it should be, so that what is asked for can be asked for; t
 import asyncio
 import json
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
+from aiohttp import web
 
 from agent.executors.base import NotTaken
+from agent.executors.native import pages
 from agent.executors.native.executor import NativeExecutor
 from agent.settings import Execution
 from schemas import kubectl
@@ -83,6 +85,15 @@ BODIES: Final = {
 }
 
 
+LISTS: Final = (
+    *("get pods", "get pods -o json", "get pods -o yaml", "get pods -o name --limit=100", "get po,svc", "get pods -w"),
+    *("get pods --sort-by=.metadata.name", "get pods -o jsonpath={.items}", "get secrets", "describe pods"),
+    *("logs -l a=b", "logs deploy/web", "events", "events -o json", "top node", "top pod"),
+    *("rollout history deploy/web", "rollout history deploy", "rollout status deploy --watch=false"),
+)
+_MAX_PAGES: Final = 12
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[FakeApiServer]:
     async with fake_api_server() as running:
@@ -107,3 +118,51 @@ async def test_nonsense(server: FakeApiServer, tmp_path: Path, body: bytes, code
             assert outcome.exit_code == 0 or sink.stdout or sink.stderr, line
     finally:
         await executor.close()
+
+
+@pytest.mark.parametrize("tokens", ["always another", "always the same", "a number", "two in turns", "a huge one"])
+@pytest.mark.parametrize("line", LISTS)
+async def test_a_list_without_an_end(
+    server: FakeApiServer, tmp_path: Path, line: str, tokens: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_MAX_PAGES", _MAX_PAGES)
+    token: dict[str, Callable[[], object]] = {
+        "always another": lambda: f"t{len(server.requests)}",
+        "always the same": lambda: "t",
+        "a number": lambda: 7,
+        "two in turns": lambda: f"t{len(server.requests) % 2}",
+        "a huge one": lambda: "t" * 2**20,
+    }
+    one = {"metadata": {"name": "x", "namespace": "default"}, "spec": {"template": {}}, "status": {}, "usage": {}}
+
+    async def answer(request: web.Request) -> web.Response:
+        # Named or listed, everything has more behind it.
+        metadata = {"name": "web", "resourceVersion": "1", "continue": token[tokens]()}
+        is_metrics = "metrics.k8s.io" in request.path
+        items = [] if is_metrics and request.path.endswith("pods") else [one]
+        return web.json_response({"metadata": metadata, "spec": {}, "items": items})
+
+    server.otherwise = answer
+    executor = NativeExecutor({"KUBECONFIG": str(server.kubeconfig(tmp_path))}, Execution(), is_last=True)
+    sink = Collected()
+    words = shlex.split(line)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            outcome = await executor.run(kubectl.parse(words[0], words[1:]), sink)
+    finally:
+        await executor.close()
+    assert outcome.exit_code == 1
+    assert sink.stderr
+    # A list for each object of a list at the most, as a history has it.
+    assert len(server.requests) <= 2 + _MAX_PAGES * (1 + _MAX_PAGES)
+
+
+async def test_one_object_has_no_pages(server: FakeApiServer, tmp_path: Path) -> None:
+    path = "/api/v1/namespaces/default/pods/web"
+    server.route(path, {"kind": "Pod", "metadata": {"name": "web", "continue": "t"}})
+    executor = NativeExecutor({"KUBECONFIG": str(server.kubeconfig(tmp_path))}, Execution())
+    try:
+        assert (await executor.run(kubectl.parse("get", ["pod", "web", "-o", "name"]), Collected())).exit_code == 0
+    finally:
+        await executor.close()
+    assert server.paths.count(path) == 1

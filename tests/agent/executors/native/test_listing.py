@@ -14,7 +14,7 @@ from agent.executors.native.access import Access
 from agent.executors.native.call import Call
 from agent.executors.native.discovery import Discovery
 from agent.executors.native.errors import CommandFailed, StatusError
-from agent.executors.native.listing import Answer, Request, answers, beside_others
+from agent.executors.native.listing import Answer, Request, answers, beside_others, everything
 from agent.executors.native.selection import select
 from agent.executors.native.transport import Transport
 from schemas import kubectl
@@ -92,6 +92,19 @@ async def test_a_failure_is_an_answer(server: FakeApiServer, transport: Transpor
     assert [type(answer.failure) for answer in got] == [type(None), type(None), StatusError, StatusError, type(None)]
     assert names(got) == ["p0", "p1", "s"]
     assert str(got[3].failure).startswith('Unable to list "apps/v1, Resource=deployments": ')
+
+
+async def test_everything_at_once(server: FakeApiServer, transport: Transport) -> None:
+    server.route(_PODS, paged(pods(5), 2))
+    call = Call(kubectl.parse("get", ["pods"]), transport, Discovery(transport), Collected())
+    selection = await select(call)
+    held = await everything(call, selection, Request(read, chunk_size=2))
+    assert [page.names for page in held] == [("p0", "p1"), ("p2", "p3"), ("p4",)]
+    with pytest.raises(CommandFailed, match="more than 300 bytes of objects"):
+        await everything(call, selection, Request(read, chunk_size=2), max_bytes=300)
+    server.route(_PODS, paged(pods(5), 2, gone_after=1))
+    with pytest.raises(StatusError, match="too old"):
+        await everything(call, selection, Request(read, chunk_size=2))
 
 
 async def test_nonsense_is_a_failure(server: FakeApiServer, transport: Transport) -> None:

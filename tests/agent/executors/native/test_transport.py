@@ -235,6 +235,20 @@ async def test_warning_headers(server: FakeApiServer, transport: Transport, head
     assert transport.take_warnings() == texts
 
 
+async def test_warnings_have_a_bound(server: FakeApiServer, transport: Transport) -> None:
+    """However many a server has, and however long each is: what is kept, and shown, is bounded for the command."""
+    for number in range(150):
+        server.route(f"/w{number}", warning({}, f"{number} {'x' * 6000}"))
+        await transport.get(f"/w{number}")
+    transport.warn("own")
+    taken = transport.take_warnings()
+    assert [text.partition(" ")[0] for text in taken] == [str(number) for number in range(100)]
+    assert {len(text) for text in taken} == {4096}
+    await transport.get("/w0")
+    await transport.get("/w149")
+    assert transport.take_warnings() == []
+
+
 async def test_warnings_of_a_refusal(server: FakeApiServer, transport: Transport) -> None:
     server.route(_PODS, respond(b"", code=404, headers={"Warning": '299 - "gone soon"'}))
     with pytest.raises(StatusError):

@@ -409,12 +409,12 @@ async def test_a_long_list_goes_out_page_by_page(server: FakeApiServer, native: 
     assert max(sizes) < sum(sizes) / 3
 
 
-@pytest.mark.parametrize("form", ["-o jsonpath={.items}", "-o name --sort-by=.metadata.name", "--sort-by=.kind"])
+@pytest.mark.parametrize("form", ["", "-o jsonpath={.items}", "-o name --sort-by=.metadata.name", "--sort-by=.kind"])
 async def test_what_has_to_be_held_has_a_bound(
     server: FakeApiServer, native: NativeExecutor, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("get", "outputs"):
-        monkeypatch.setattr(f"agent.executors.native.verbs.{module}.MAX_HELD_BYTES", 10_000)
+    for bound in ("MAX_HELD_BYTES", "_MAX_TABLES_BYTES"):
+        monkeypatch.setattr(f"agent.executors.native.verbs.get.{bound}", 10_000)
     server.route(_PODS, paged(_large_list(100), 10))
     got = await printed(native, f"get pods {form}")
     assert got.exit_code == 1
