@@ -9,6 +9,7 @@ import os
 import random
 import re
 import secrets
+import time
 from typing import Final
 
 # A DNS label (RFC 1123 §2.1, RFC 1035 §2.3.4), as Kubernetes names its own namespaces.
@@ -19,6 +20,9 @@ API_KEY_PREFIX: Final = "kubently_key_"
 AGENT_TOKEN_PREFIX: Final = "kubently_agent_"  # noqa: S105 - a prefix
 
 _ID_BYTES: Final = 10  # 80 random bits: a guess is hopeless, a collision in a billion ids has odds of 1 in a million
+# Before them the time, in sixteenths of a second since 1970 as nine hexadecimal digits, which last until 2106. Ids made
+# together then lie together in an index: at random they would touch a page each.
+_TICKS_PER_SECOND: Final = 16
 _SECRET_BYTES: Final = 32
 _traces: Final = random.Random(secrets.randbits(256))  # noqa: S311 - guards nothing
 
@@ -29,8 +33,11 @@ def is_cluster_id(text: str) -> bool:
 
 
 def new_id(kind: str) -> str:
-    """Return a fresh id of one kind, for example `new_id("sess") == "sess_1f0c9a4be27d53086a91"`."""
-    return f"{kind}_{os.urandom(_ID_BYTES).hex()}"
+    """Return a fresh id of one kind: `new_id("sess") == "sess_6a25a0d3f1f0c9a4be27d53086a91"`.
+
+    Ids of one kind are in the order in which they were made, but for those of the same sixteenth of a second.
+    """
+    return f"{kind}_{int(time.time() * _TICKS_PER_SECOND):09x}{os.urandom(_ID_BYTES).hex()}"
 
 
 def new_trace_id(kind: str) -> str:
