@@ -8,6 +8,7 @@ import base64
 import binascii
 import contextlib
 import fcntl
+import functools
 import os
 import sqlite3
 import time
@@ -125,7 +126,8 @@ class SqliteStore:
         except BaseException:
             self._drop_lock()
             raise
-        self._writer = Writer(connection, may_commit_here=self._synchronous == "NORMAL")
+        connect = functools.partial(self._connect, timeout_seconds=_BUSY_TIMEOUT_SECONDS)
+        self._writer = Writer(connection, connect, may_commit_here=self._synchronous == "NORMAL")
         self._readers = Readers(self._connect_reader)
 
     async def close(self) -> None:

@@ -7,9 +7,9 @@ caller hears of the outcome after the commit, never before.
 The connection belongs to a thread. But a change of thread costs more than a small commit does, and a command makes two:
 waking a thread takes 30 to 50 µs, there and back. So while the thread has nothing to do, small batches are committed
 where they are, on the event loop's thread. Such a commit waits for no disk: SQLite's log is written without fsync
-(`synchronous = NORMAL`), and is copied into the database by the thread alone. The first commit after that begins the
-log anew, with an fsync, so the thread makes that one too. Should one take long all the same, the thread has all the
-work for a while.
+(`synchronous = NORMAL`), and is copied into the database by the thread alone: most of it while commits go on, over a
+connection of its own, then what came meanwhile. The first commit after that begins the log anew, with an fsync, so the
+thread makes that one too. Should one take long all the same, the thread has all the work for a while.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from hub.errors import StoreFull
 
@@ -30,6 +30,7 @@ T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
 _Item = tuple[Operation, "asyncio.Future[Any]"]
 _Batch = tuple[list[_Item], bool]  # the operations, and whether to checkpoint before them
+_COPY: Final = "copy"  # in place of a batch: copy the log into the database, beside the commits
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 # Operations in one transaction: enough to share the commit's cost, few enough that the first need not wait long.
@@ -85,20 +86,26 @@ class Statement:
 class Writer:
     """A queue, a thread, a connection. `submit` may be called from the event loop's thread only.
 
-    `may_commit_here`: a commit waits for no fsync, so that the event loop's thread may make small ones.
+    `connect` opens another one to the same file. `may_commit_here`: a commit waits for no fsync, so that the event
+    loop's thread may make small ones.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, may_commit_here: bool) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, connect: Callable[[], sqlite3.Connection], *, may_commit_here: bool
+    ) -> None:
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # a commit never turns into one
         connection.execute("PRAGMA busy_timeout = 0")  # the event loop waits for nobody; the thread waits by itself
         self._connection = connection
+        self._connect = connect
         self._may_commit_here = may_commit_here
-        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Batch | Literal["copy"] | None] = queue.SimpleQueue()
         self._gathered: list[_Item] = []
         self._gathered_pages = 0
         self._seen_gathered = 0
         self._writes_alone = 0  # so many more writes are committed without a turn's wait for company
         self._pages_in_log = 0
+        self._is_copying = False
+        self._is_copied = False  # so that a checkpoint has little left to do
         self._batches_in_thread = 0  # while there are any, the connection is the thread's
         self._thread_until = float("-inf")
         self._loop = asyncio.get_running_loop()
@@ -163,8 +170,11 @@ class Writer:
         pages, self._gathered_pages = self._gathered_pages, 0
         if not gathered:
             return
-        is_checkpoint_due = self._pages_in_log >= _CHECKPOINT_PAGES
+        is_checkpoint_due, self._is_copied = self._is_copied, False
         self._pages_in_log = pages if is_checkpoint_due else self._pages_in_log + pages
+        if self._pages_in_log >= _CHECKPOINT_PAGES and not self._is_copying:
+            self._is_copying = True
+            self._queue.put(_COPY)
         if pages <= _SMALL_PAGES and not is_checkpoint_due and self._is_idle_and_quick():
             outcomes = self._commit_here(gathered)
             if outcomes is not None:
@@ -192,30 +202,47 @@ class Writer:
     def _run(self) -> None:
         is_last = False
         while not is_last:
-            batches, is_last = self._take()
+            batches, is_copy_due, is_last = self._take()
             if any(is_checkpoint_due for _, is_checkpoint_due in batches):
                 with contextlib.suppress(sqlite3.Error):  # the next one tries again
                     self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             operations = [item for batch, _ in batches for item in batch]
             outcomes = self._commit(operations) if operations else []
             self._call(self._take_back, outcomes, len(batches))
+            if is_copy_due and not is_last:
+                self._copy()
         self._connection.close()
 
-    def _take(self) -> tuple[list[_Batch], bool]:
-        """Wait for batches, as many as make one transaction; and whether they are the last."""
+    def _take(self) -> tuple[list[_Batch], bool, bool]:
+        """Wait for batches, as many as make one transaction; whether to copy the log behind them, whether they are the
+        last.
+        """
         batches: list[_Batch] = []
-        count = 0
+        count, is_copy_due = 0, False
         batch = self._queue.get()
         while batch is not None:
-            batches.append(batch)
-            count += len(batch[0])
+            if batch == _COPY:
+                is_copy_due = True
+            else:
+                batches.append(batch)
+                count += len(batch[0])
             if count >= _MAX_BATCH:
-                return batches, False
+                return batches, is_copy_due, False
             try:
                 batch = self._queue.get_nowait()
             except queue.Empty:
-                return batches, False
-        return batches, True
+                return batches, is_copy_due, False
+        return batches, is_copy_due, True
+
+    def _copy(self) -> None:
+        """Copy the log into the database while the event loop's thread may go on committing."""
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as beside:
+            beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._call(self._copied)
+
+    def _copied(self) -> None:
+        self._is_copying = False
+        self._is_copied = True
 
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone, and with it everybody who waits

@@ -27,7 +27,7 @@ async def writing(path: Path, *, may_commit_here: bool = True) -> AsyncIterator[
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, thread INTEGER, data BLOB)")
-    writer = Writer(db, may_commit_here=may_commit_here)
+    writer = Writer(db, lambda: connect(path), may_commit_here=may_commit_here)
     try:
         yield writer
     finally:
@@ -125,6 +125,35 @@ async def test_the_log_is_copied_into_the_database_before_it_grows_large(tmp_pat
         assert log.stat().st_size < 40 * 1024 * 1024
 
 
+async def test_commits_go_on_while_the_log_is_copied(tmp_path: Path) -> None:
+    here = threading.get_ident()
+    begun, go_on = threading.Event(), threading.Event()
+    async with writing(tmp_path / "x.db") as writer:
+        copy = writer._copy
+
+        def slow_copy() -> None:
+            begun.set()
+            assert go_on.wait(10)
+            copy()
+
+        writer._copy = slow_copy  # type: ignore[method-assign]
+        while not begun.is_set():
+            await write(writer, pages=250, data=b"x" * 100_000)
+            await asyncio.sleep(0)
+        assert [await write(writer) for _ in range(10)] == [here] * 10
+        go_on.set()
+        async with asyncio.timeout(10):
+            while not writer._is_copied:
+                await asyncio.sleep(0.001)
+        assert await write(writer) != here  # the rest is copied and the log begun anew
+        async with asyncio.timeout(10):
+            while await write(writer) != here:
+                await asyncio.sleep(0.001)
+    other = connect(tmp_path / "x.db")
+    assert other.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    other.close()
+
+
 async def test_the_log_is_begun_anew_where_waiting_for_the_disk_hurts_nobody(tmp_path: Path) -> None:
     """The first commit after a checkpoint begins the log again, which takes an fsync: the header then is another."""
     log = tmp_path / "x.db-wal"
@@ -134,7 +163,7 @@ async def test_the_log_is_begun_anew_where_waiting_for_the_disk_hurts_nobody(tmp
         header = log.read_bytes()[:32]
         for _ in range(50):
             thread = await write(writer, pages=250)
-            while writer._batches_in_thread:
+            while writer._batches_in_thread or writer._is_copying:
                 await asyncio.sleep(0.001)
             before, header = header, log.read_bytes()[:32]
             if header != before:
