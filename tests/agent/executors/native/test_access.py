@@ -27,12 +27,6 @@ _PODS = "/api/v1/pods"
 _LIST = {"kind": "PodList"}
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
-
-
 @asynccontextmanager
 async def opened(config: bytes) -> AsyncIterator[Transport]:
     access = Access(config)

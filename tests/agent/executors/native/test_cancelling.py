@@ -19,7 +19,7 @@ from aiohttp import web
 from agent.executors.native.executor import NativeExecutor
 from agent.settings import Execution
 from schemas import kubectl
-from tests.support.fake_api_server import FakeApiServer, fake_api_server, objects, pieces
+from tests.support.fake_api_server import FakeApiServer, objects, pieces
 from tests.support.openapi import serve
 from tests.support.sinks import Collected, StalledSink
 from tests.support.waiting import until
@@ -74,12 +74,6 @@ class Requests:
                 self.open -= 1
 
         self._server.route(path, counted)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -17,19 +17,12 @@ from tests.support.fake_api_server import (
     RESOURCES,
     DiscoveryForm,
     FakeApiServer,
-    fake_api_server,
     never,
     respond,
     status,
 )
 
 _FORMS: list[DiscoveryForm] = ["v2", "v2beta1", "legacy"]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from agent.executors.native.executor import VERBS, NativeExecutor
 from agent.settings import Execution
 from schemas import kubectl
 from tests.cluster.cluster import Cluster
-from tests.support.fake_api_server import FakeApiServer, fake_api_server, never, pieces, respond, warning
+from tests.support.fake_api_server import FakeApiServer, never, pieces, respond, warning
 from tests.support.sinks import Collected, FullSink
 
 GET = kubectl.parse("get", ["pods"])
@@ -26,12 +26,6 @@ _UNREADABLE = (
     b"error: the agent could not make an answer of what the API server sent; one of the two is at fault, see the "
     b"agent's log\n"
 )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Discovery is left as it should be, so that what is asked for can be asked for; t
 import asyncio
 import json
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from agent.executors.native import pages
 from agent.executors.native.executor import NativeExecutor
 from agent.settings import Execution
 from schemas import kubectl
-from tests.support.fake_api_server import FakeApiServer, fake_api_server, respond
+from tests.support.fake_api_server import FakeApiServer, respond
 from tests.support.sinks import Collected
 
 _SECONDS: Final = 10.0
@@ -92,12 +92,6 @@ LISTS: Final = (
     *("rollout history deploy/web", "rollout history deploy", "rollout status deploy --watch=false"),
 )
 _MAX_PAGES: Final = 12
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
 
 
 @pytest.mark.parametrize("code", [200, 422, 500])

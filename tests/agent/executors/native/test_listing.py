@@ -18,7 +18,7 @@ from agent.executors.native.listing import Answer, Request, answers, beside_othe
 from agent.executors.native.selection import select
 from agent.executors.native.transport import Transport
 from schemas import kubectl
-from tests.support.fake_api_server import FakeApiServer, fake_api_server, objects, paged, status
+from tests.support.fake_api_server import FakeApiServer, objects, paged, status
 from tests.support.sinks import Collected
 from tests.support.waiting import until
 
@@ -41,12 +41,6 @@ def read(body: bytes) -> Names:
     content = json.loads(body)
     items = content.get("items", [content])
     return Names(tuple(item["metadata"]["name"] for item in items), content["metadata"].get("continue", ""))
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from agent.executors.native.transport import TABLE, Transport
 from tests.support.fake_api_server import (
     FakeApiServer,
     cut_off,
-    fake_api_server,
     later,
     never,
     pieces,
@@ -26,12 +25,6 @@ from tests.support.fake_api_server import (
 
 _MAX_BYTES = 1024 * 1024
 _PODS = "/api/v1/pods"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
 
 
 @pytest.fixture

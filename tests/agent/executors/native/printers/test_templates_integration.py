@@ -3,12 +3,10 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-
-import pytest
 
 from agent.executors.native.errors import CommandFailed
 from agent.executors.native.printers.columns import CustomColumns
@@ -16,7 +14,7 @@ from agent.executors.native.printers.jsonpath import JsonPath
 from agent.executors.native.printers.objects import as_list, load
 from agent.executors.native.printers.sorting import Unsortable, sort_objects, sort_rows
 from tests.differential.harness import Kubectl
-from tests.support.fake_api_server import FakeApiServer, fake_api_server
+from tests.support.fake_api_server import FakeApiServer
 from tests.support.kubectl import kubectl_binary
 
 AT_ONCE: Final = 4
@@ -261,12 +259,6 @@ EXPRESSIONS: Final = (
 Printed = tuple[str, str, int | None]
 # A command line for kubectl, and what we print for it.
 Case = tuple[Sequence[str], Callable[[], Printed]]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as server:
-        yield server
 
 
 def widget(name: str, spec: Any, namespace: str = "default") -> dict[str, Any]:

@@ -6,7 +6,7 @@ What a real cluster answers is in tests/differential/cases/get.py.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,12 @@ from aiohttp import web
 
 from agent.executors.native.errors import NotNative
 from agent.executors.native.executor import NativeExecutor
-from agent.settings import Execution
 from schemas import kubectl
-from tests.differential.harness import Printed, environment, run_native
+from tests.differential.harness import Printed, run_native
 from tests.support.beside_kubectl import differences
 from tests.support.fake_api_server import (
     RESOURCES,
     FakeApiServer,
-    fake_api_server,
     objects,
     paged,
     respond,
@@ -66,19 +64,6 @@ def one(name: str, kind: str = "Pod") -> Handler:
         return web.json_response(table(["Name", "Age"], [[name, "1d"]]) if is_table(request) else bare)
 
     return answer
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def native(server: FakeApiServer, tmp_path: Path) -> AsyncIterator[NativeExecutor]:
-    executor = NativeExecutor(environment(server.kubeconfig(tmp_path)), Execution())
-    yield executor
-    await executor.close()
 
 
 async def printed(native: NativeExecutor, line: str) -> Printed:

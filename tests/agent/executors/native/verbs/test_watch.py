@@ -5,7 +5,7 @@ The server ends each watch, so that kubectl ends as well and all it printed can 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ import pytest
 from aiohttp import web
 
 from agent.executors.native.executor import NativeExecutor
-from agent.settings import Execution
 from schemas import kubectl
-from tests.differential.harness import Printed, environment, run_native
+from tests.differential.harness import Printed, run_native
 from tests.support.beside_kubectl import differences
-from tests.support.fake_api_server import FakeApiServer, fake_api_server, objects, status, table
+from tests.support.fake_api_server import FakeApiServer, objects, status, table
 from tests.support.sinks import Collected
 from tests.support.waiting import until
 
@@ -85,19 +84,6 @@ def object_answering(name: str) -> Callable[[web.Request], Awaitable[web.StreamR
         return web.json_response(table(["Name", "Age"], [[name, "1d"]]) if is_table(request) else pod(name))
 
     return answer
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with fake_api_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def native(server: FakeApiServer, tmp_path: Path) -> AsyncIterator[NativeExecutor]:
-    executor = NativeExecutor(environment(server.kubeconfig(tmp_path)), Execution())
-    yield executor
-    await executor.close()
 
 
 async def printed(native: NativeExecutor, line: str) -> Printed:
