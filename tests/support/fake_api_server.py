@@ -229,16 +229,68 @@ async def fake_api_server(
     server = FakeApiServer(resources, discovery)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
+    web_server = runner.server
+    assert web_server is not None  # the runner is set up
+    connections = _Connections()
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: _Protocol(web_server, connections), "127.0.0.1", port, ssl=tls, reuse_address=True
+    )
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls, reuse_address=True)
-        await site.start()
-        host, bound = runner.addresses[0][:2]
-        server.url = f"{'https' if tls else 'http'}://{host}:{bound}"
+        server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         yield server
     finally:
+        listener.close()
         await runner.cleanup()
+        await connections.abort()
+
+
+class _Connections:
+    """Those that are open, so that none outlives the server, and with it the event loop of its test.
+
+    aiohttp only begins to close them: one with TLS then waits for the other side's goodbye, one with something left to
+    send for the other side to read.
+    """
+
+    def __init__(self) -> None:
+        self._transports: dict[asyncio.BaseProtocol, asyncio.Transport] = {}
+        self._is_over = False
+
+    def made(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport) -> None:
+        self._transports[protocol] = transport
+        if self._is_over:  # it was accepted before the listener closed, and is ready only now
+            transport.abort()
+
+    def lost(self, protocol: asyncio.BaseProtocol) -> None:
+        del self._transports[protocol]
+
+    async def abort(self) -> None:
+        """Close all without a goodbye; they are gone when this returns."""
+        self._is_over = True
+        for transport in self._transports.values():
+            transport.abort()
+        while self._transports:
+            await asyncio.sleep(0)  # a round or two of the event loop, which wait for nothing
+
+
+class _Protocol(web.RequestHandler):
+    """aiohttp's own, which forgets its transport once it begins to close it."""
+
+    __slots__ = ("_connections",)
+
+    def __init__(self, server: web.Server, connections: _Connections) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
+        self._connections = connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
+        self._connections.made(self, transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connections.lost(self)
+        super().connection_lost(exc)
 
 
 def status(

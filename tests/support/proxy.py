@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from tests.support.raw_server import raw_server
+from tests.support.raw_server import close, raw_server
 
 
 class ConnectProxy:
@@ -23,9 +23,7 @@ class ConnectProxy:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await asyncio.gather(_carry(reader, to_hub), _carry(from_hub, writer))
         finally:
-            to_hub.close()
-            with contextlib.suppress(ConnectionError):
-                await to_hub.wait_closed()
+            await close(to_hub)
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

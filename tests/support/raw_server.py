@@ -17,11 +17,12 @@ async def raw_server(handler: Handler) -> AsyncIterator[int]:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await handler(reader, writer)
         finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            await close(writer)
 
     def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not server.is_serving():  # it was accepted before the server closed, and is ready only now
+            writer.transport.abort()
+            return
         task = asyncio.create_task(guarded(reader, writer), name="raw server")
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -35,6 +36,16 @@ async def raw_server(handler: Handler) -> AsyncIterator[int]:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection and wait until it is gone; cancelled meanwhile, without what the other side has not read."""
+    writer.close()
+    try:
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    finally:
+        writer.transport.abort()
 
 
 async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from aiohttp.client_proto import ResponseHandler
 
 from agent.executors.native.errors import Unreachable
 
@@ -244,6 +245,20 @@ def _kubeconfig(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> dict[str
     }
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Drops a connection that cannot be used again, as when a stream is left or a request is cancelled, at once.
+
+    aiohttp says goodbye by TLS and waits up to 30 s for the server to do so too, in a place that closing the session
+    does not know: a followed log's connection would outlive its command, and at the end the event loop.
+    """
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        should_close = should_close or protocol.should_close
+        if should_close:
+            protocol.abort()
+        super()._release(key, protocol, should_close=should_close)
+
+
 @dataclass(frozen=True, slots=True)
 class _Library:
     """What is used of `kubernetes.aio`. `Client` makes the session."""
@@ -266,6 +281,6 @@ def _library() -> _Library:
 
     class Client(RESTClientObject):  # type: ignore[misc]  # the package has no types
         def _create_connector(self) -> aiohttp.TCPConnector:
-            return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, keepalive_timeout=_IDLE_SECONDS)
+            return _Connector(limit=self.maxsize, ssl=self.ssl_context, keepalive_timeout=_IDLE_SECONDS)
 
     return _Library(Configuration, Client, KubeConfigLoader, ConfigNode, ExecProvider, ConfigException)

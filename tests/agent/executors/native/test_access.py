@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from agent.executors import kubeconfig
 from agent.executors.native import access as access_module
@@ -19,9 +20,10 @@ from agent.executors.native.access import Access
 from agent.executors.native.errors import StatusError, Unreachable
 from agent.executors.native.transport import Transport
 from tests.cluster.cluster import Cluster
-from tests.support.fake_api_server import FakeApiServer, authorized, fake_api_server, pieces
+from tests.support.fake_api_server import FakeApiServer, authorized, fake_api_server, never, pieces
 from tests.support.proxy import connect_proxy
 from tests.support.tls import Certificate, make_certificate
+from tests.support.waiting import until
 
 _PODS = "/api/v1/pods"
 _LIST = {"kind": "PodList"}
@@ -182,6 +184,39 @@ async def test_a_stream_outlives_a_change_of_authorities(tmp_path: Path, monkeyp
         assert (first + b"".join(rest)).endswith(b"three\n")
         assert old.session.closed
         await access.close()
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_a_connection_let_go_waits_for_no_goodbye(tmp_path: Path, is_answered: bool) -> None:
+    made = certificate(tmp_path / "ca")
+    asked = asyncio.Event()
+
+    async def deaf(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.pause_reading()  # it neither hears the client's goodbye nor answers it
+        asked.set()
+        return await (pieces(b"one\n", is_endless=True) if is_answered else never())(request)
+
+    async with https(made) as server:
+        server.route("/log", deaf)
+        access = Access(server.config(cluster={"certificate-authority": str(made.cert)}))
+        transport = Transport(access, 1 << 20)
+        connector = (await access.pool()).session.connector
+
+        async def follow() -> None:
+            async with transport.stream("/log") as response:
+                async for _ in response.chunks():
+                    pass
+
+        task = asyncio.create_task(follow())
+        await asked.wait()
+        await until(lambda: transport.has_answer is is_answered)
+        (connection,) = connector._acquired
+        socket = connection.transport.get_extra_info("socket")
+        task.cancel()
+        await asyncio.wait([task])
+        await access.close()
+        await until(lambda: socket.fileno() == -1)
 
 
 def plugin(folder: Path, body: str) -> dict[str, Any]:
