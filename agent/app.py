@@ -8,7 +8,7 @@ import platform
 import random
 import signal
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from agent.dispatcher import Dispatcher
 from agent.errors import EXIT_OK, EXIT_REJECTED, Rejected
@@ -27,8 +27,8 @@ from schemas.kubectl import VERBS
 
 _log = logging.getLogger(__name__)
 
-# Kubernetes kills a pod 30 s after it told it to stop. Running commands have most of the 25 s; then there is time to
-# end them and for the hub to acknowledge their last frames.
+# Kubernetes kills a pod 30 s after it told it to stop. Commands that run, and the hub that is to have their results,
+# have most of 25 s; then there is time to end what is left and for the hub to acknowledge that.
 _PATIENCE_SECONDS: Final = 20.0
 _FLUSH_SECONDS: Final = 2.0
 # The versions take half a second at first, a tenth later; a cluster whose API server is slow is to be reachable still.
@@ -99,22 +99,18 @@ class _Agent:
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._on_signal)
         link = asyncio.create_task(self._link.run(), name="link")
-        stop = asyncio.create_task(self._stop.wait(), name="stop signal")
+        leave = asyncio.create_task(self._leave(), name="leave")
         try:
-            await asyncio.wait({link, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not link.done():
-                await self._leave()
-            link.cancel()
-            await asyncio.wait({link})
-            if not link.cancelled():
-                link.result()
+            await asyncio.wait({link, leave}, return_when=asyncio.FIRST_COMPLETED)
+            await _end(link, leave)
+            for task in (link, leave):
+                if not task.cancelled():
+                    task.result()
         except Rejected as rejected:
             return EXIT_REJECTED[rejected.status]
         finally:
-            tasks = [task for task in (stop, self._probe) if task is not None]
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await _end(link, leave, *([self._probe] if self._probe is not None else []))
+            await self._dispatcher.abandon("The agent has stopped")
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
         _log.info("agent stopped")
@@ -126,26 +122,26 @@ class _Agent:
         self._stop.set()
 
     async def _leave(self) -> None:
-        """Let the commands end, then the link. Without a link there is nothing to wait for."""
+        """Once told to: let the commands end and the hub take their results, on a new link if need be; then hang up."""
+        await self._stop.wait()
         _log.info("stopping", extra={"commands": self._dispatcher.running})
-        if not self._link.is_connected:
-            return
+        self._dispatcher.leave()
         await self._link.leave("the agent was told to stop")
+        settled = asyncio.create_task(self._settled(), name="settled")
         hurry = asyncio.create_task(self._hurry.wait(), name="second signal")
-        finish = asyncio.create_task(self._dispatcher.finish(_PATIENCE_SECONDS), name="finish")
         try:
-            await asyncio.wait({hurry, finish}, return_when=asyncio.FIRST_COMPLETED)
-            if not finish.done():
-                finish.cancel()
-                await asyncio.wait({finish})
-                await self._dispatcher.finish(0)
-            async with asyncio.timeout(_FLUSH_SECONDS):
-                await self._outbox.settled()
-        except TimeoutError:
-            _log.warning("the hub has not acknowledged everything", extra={"bytes": self._outbox.held_bytes})
+            await asyncio.wait({settled, hurry}, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await self._dispatcher.finish()
+            await asyncio.wait({settled}, timeout=_FLUSH_SECONDS)
         finally:
-            hurry.cancel()
+            await _end(settled, hurry)
+        if not self._outbox.is_settled:
+            _log.warning("the hub has not acknowledged everything", extra={"bytes": self._outbox.held_bytes})
         await self._link.hang_up()
+
+    async def _settled(self) -> None:
+        await self._dispatcher.idle()
+        await self._outbox.settled()
 
     async def _hello(self) -> Hello:
         """The hello of the next dial, with what is known of the versions; they are asked for anew for the one after.
@@ -165,7 +161,6 @@ class _Agent:
             kubernetes_version=next((each.kubernetes for each in versions.values() if each.kubernetes), None),
             executors={name: each.executor for name, each in versions.items()},
             policy=self._policy.announced(),
-            held=self._outbox.held(),
         )
 
     async def _refresh(self) -> None:
@@ -173,3 +168,10 @@ class _Agent:
             self._versions[executor.name] = await executor.probe()
 
         await asyncio.gather(*map(ask, self._executors))
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait for their end; what they raise is left to others."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

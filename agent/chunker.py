@@ -1,49 +1,102 @@
-"""One command's output as numbered frames: decoded, cut and split. Pure.
+"""One command's output as numbered frames: decoded, chosen by its contract, cut and split. Pure.
 
 Output is held back until it no longer fits one frame, so that a command with little of it costs its exit frame alone.
 """
 
 import codecs
-from typing import Final
+from typing import Final, Literal
 
+from agent.contract import Selection, character_end
 from agent.errors import TooMuchOutput
-from schemas.frames import MAX_DATA_BYTES, Chunk, Exit, ExitStatus, Output, Stream
+from schemas.frames import MAX_DATA_BYTES, Chunk, Contract, Exit, ExitStatus, Output, Run, Stream
+from schemas.grep import GrepError, Matcher
+
+# What a command writes; stream "full" is made of its stdout here.
+Source = Literal["stdout", "stderr"]
 
 # Output beyond the cut is read and counted, so that `output_bytes` is true, up to this many times the bound; a command
 # that would go on from there is stopped.
 STOP_FACTOR: Final = 16
+# Of stdout at least this much is read, what a hub's default bound comes to: a caller may want little of a lot.
+MIN_STOP_BYTES: Final = STOP_FACTOR * 8 * 1024 * 1024
+
+_DECODER: Final = codecs.getincrementaldecoder("utf-8")
 
 
 class Chunker:
     """Takes one command's bytes as they come and gives frames; numbers start at 1.
 
-    Bytes are UTF-8, each wrong one becomes U+FFFD. stdout over `max_output_bytes` is cut at a line end (a line longer
-    than a frame: at a character); stderr keeps its first `max_stderr_bytes` and ends with a line that says how many
-    were left out. All counts are bytes of the text as UTF-8.
+    Bytes are UTF-8, each wrong one becomes U+FFFD. stdout is what the run's contract lets through. Over
+    `max_output_bytes` it is cut at a line end; a line that has more than a frame before the cut, or nothing before
+    itself, is cut at a character. stderr keeps its first `max_stderr_bytes` and ends with a line that says how many
+    were left out. Stream "full" is cut like stdout, and dropped when stdout has it all and none of it was sent. Counts
+    are bytes of the text as UTF-8; a line of which some was sent is not among the omitted ones.
+
+    In which pieces the bytes come makes no difference to the text, except that a cut takes nothing back that `flush`
+    has given. No two calls at once.
+
+    `refusal` is None, or why the command must not be run: "contract.grep does not compile: missing ): (a …".
     """
 
-    def __init__(self, result_id: str, max_output_bytes: int, max_stderr_bytes: int) -> None:
-        self._result_id = result_id
+    def __init__(self, run: Run, max_stderr_bytes: int) -> None:
+        self.refusal: str | None = None
+        self._result_id = run.result_id
+        self._is_stream = run.is_stream
         self._next_seq = 1
-        self._streams: dict[Stream, _Text] = {
-            "stdout": _Text(max_output_bytes),
-            "stderr": _Text(max_stderr_bytes),
+        self._is_stopped = False
+        self._stdout = _Text(run.max_output_bytes)
+        self._stderr = _Text(max_stderr_bytes)
+        self._full: _Text | None = None
+        self._selection: Selection | None = None
+        self._stop_bytes: dict[Source, int] = {
+            "stdout": max(STOP_FACTOR * run.max_output_bytes, MIN_STOP_BYTES),
+            "stderr": STOP_FACTOR * max(max_stderr_bytes, MAX_DATA_BYTES),
         }
+        if run.contract is not None:
+            self._agree(run.contract, run.max_output_bytes)
 
     @property
     def last_seq(self) -> int:
         """The number of the newest frame, 0 before the first."""
         return self._next_seq - 1
 
-    def feed(self, stream: Stream, data: bytes) -> list[Output]:
-        """Take bytes; return the frames that are now full. Raises TooMuchOutput."""
-        text = self._streams[stream]
-        text.feed(data, is_last=False)
-        if text.total_bytes > STOP_FACTOR * max(text.max_bytes, MAX_DATA_BYTES):
+    @property
+    def is_satisfied(self) -> bool:
+        """Whether this is a stream that has met its bound: stop it, and `end` it as completed."""
+        return self._is_stream and (
+            self._stdout.is_filled or (self._selection is not None and self._selection.is_satisfied)
+        )
+
+    def is_slow(self, data: bytes) -> bool:
+        """Whether to `feed` this, or to `end` (b""), may take over 10 ms; never without `grep`.
+
+        In a thread that stops nobody: the time is RE2's, which lets go of the interpreter.
+        """
+        return self._selection is not None and self._selection.is_slow(data)
+
+    def feed(self, stream: Source, data: bytes) -> list[Output]:
+        """Take bytes; return the frames that are now full. Raises TooMuchOutput, unless this is a stream."""
+        text = self._stdout if stream == "stdout" else self._stderr
+        self._take_in(text, data, is_last=False)
+        if text.total_bytes > self._stop_bytes[stream] and not self._is_stream:
+            self._is_stopped = True
             raise TooMuchOutput(
                 f"Stopped after {text.total_bytes} bytes of {stream}, far beyond the bound of {text.max_bytes}"
             )
         return self._full_frames()
+
+    def flush(self) -> list[Output]:
+        """Return as frames what is held back to fill one, maybe amid a line.
+
+        What stays: half a character, a line that `grep` has not seen whole, all of stdout with `tail_lines`, and stream
+        "full", which nobody watches.
+        """
+        frames: list[Output] = []
+        streams: tuple[tuple[Stream, _Text], ...] = (("stdout", self._stdout), ("stderr", self._stderr))
+        for stream, text in streams:
+            while text.pending_bytes:
+                frames.append(self._output(stream, text, text.frame_bytes))
+        return frames
 
     def end(
         self,
@@ -55,15 +108,27 @@ class Chunker:
         error: str | None,
     ) -> list[Output | Exit]:
         """Return the last frames: the exit frame, and before it what does not fit into it."""
-        stdout, stderr = self._streams["stdout"], self._streams["stderr"]
+        has_met_bound = self.is_satisfied
+        stdout, stderr = self._stdout, self._stderr
         for text in (stdout, stderr):
-            text.feed(b"", is_last=True)
+            self._take_in(text, b"", is_last=True)
         if stderr.omitted_bytes:
             stderr.note(f"\n[{stderr.omitted_bytes} bytes of stderr left out]\n")
+        omitted_bytes, omitted_lines = stdout.omitted_bytes, stdout.omitted_lines
+        is_truncated = (
+            has_met_bound
+            or self._is_stopped
+            or stdout.is_cut
+            or (self._selection is not None and self._selection.is_truncated)
+        )
         frames: list[Output | Exit] = [*self._full_frames()]
-        chunks = [
-            Chunk(stream, text.take(MAX_DATA_BYTES)) for stream, text in self._streams.items() if text.pending_bytes
-        ]
+        texts: list[tuple[Stream, _Text]] = [("stdout", stdout), ("stderr", stderr)]
+        if self._full is not None and (omitted_bytes or self._full.taken_bytes):
+            texts.append(("full", self._full))
+        while sum(text.pending_bytes for _, text in texts) > MAX_DATA_BYTES:
+            stream, text = max(texts, key=lambda pair: pair[1].pending_bytes)
+            frames.append(self._output(stream, text, text.frame_bytes))
+        chunks = [Chunk(stream, text.take(text.pending_bytes)) for stream, text in texts if text.pending_bytes]
         frames.append(
             Exit(
                 result_id=self._result_id,
@@ -72,7 +137,9 @@ class Chunker:
                 exit_code=exit_code,
                 chunks=chunks,
                 output_bytes=stdout.total_bytes,
-                omitted_bytes=stdout.omitted_bytes,
+                omitted_bytes=omitted_bytes,
+                omitted_lines=omitted_lines,
+                is_truncated=is_truncated,
                 execution_time_ms=execution_time_ms,
                 executor=executor,
                 error=error,
@@ -81,14 +148,57 @@ class Chunker:
         self._next_seq += len(chunks) + 1  # the chunks' numbers, then the exit's own
         return frames
 
+    def _agree(self, contract: Contract, max_output_bytes: int) -> None:
+        if contract.max_full_bytes:
+            self._full = _Text(contract.max_full_bytes)
+        try:
+            matcher = Matcher(contract.grep) if contract.grep is not None else None
+        except GrepError as error:
+            self.refusal = f"contract.grep {error}"
+            return
+        if matcher is not None or contract.tail_lines is not None or contract.max_lines is not None:
+            self._selection = Selection(contract, matcher, max_output_bytes)
+
+    def _take_in(self, text: "_Text", data: bytes, *, is_last: bool) -> None:
+        decoded = text.decode(data, is_last=is_last)
+        if text is self._stdout:
+            if self._full is not None:
+                self._full.keep(decoded)
+            if self._selection is not None:
+                decoded = self._select(self._selection, decoded, is_last=is_last)
+        if decoded:
+            text.keep(decoded)
+
+    def _select(self, selection: Selection, decoded: bytes, *, is_last: bool) -> bytes:
+        selected = b""
+        if not self._stdout.is_cut:
+            selected = selection.push(decoded)
+            if is_last:
+                selected += selection.end()
+        self._stdout.omitted_line_ends += decoded.count(b"\n") - selected.count(b"\n")
+        return selected
+
     def _full_frames(self) -> list[Output]:
         frames: list[Output] = []
-        while sum(text.pending_bytes for text in self._streams.values()) > MAX_DATA_BYTES:
-            stream = max(self._streams, key=lambda name: self._streams[name].pending_bytes)
-            data = self._streams[stream].take(MAX_DATA_BYTES)
-            frames.append(Output(self._result_id, self._next_seq, stream, data))
-            self._next_seq += 1
+        stdout, stderr = self._stdout, self._stderr
+        while stdout.pending_bytes + stderr.pending_bytes > MAX_DATA_BYTES:
+            # A line that may yet have to be cut off is not begun; so each stream may be left with one, below a frame.
+            out_bytes, err_bytes = stdout.lines_bytes, stderr.lines_bytes
+            if not (out_bytes or err_bytes):
+                break
+            if out_bytes >= err_bytes:
+                frames.append(self._output("stdout", stdout, out_bytes))
+            else:
+                frames.append(self._output("stderr", stderr, err_bytes))
+        # By itself: as long as it fits one frame it may turn out not to be needed.
+        while self._full is not None and self._full.pending_bytes > MAX_DATA_BYTES:
+            frames.append(self._output("full", self._full, self._full.lines_bytes))
         return frames
+
+    def _output(self, stream: Stream, text: "_Text", size: int) -> Output:
+        frame = Output(self._result_id, self._next_seq, stream, text.take(size))
+        self._next_seq += 1
+        return frame
 
 
 class _Text:
@@ -97,11 +207,13 @@ class _Text:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.total_bytes = 0
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.taken_bytes = 0
+        self.omitted_line_ends = 0
+        self.is_cut = False
+        self._decoder = _DECODER("replace")
         self._pending = bytearray()
-        self._taken_bytes = 0
-        self._is_cut = False
-        self._has_open_line = False  # what was taken last ends amid a line
+        self._is_total_open = False  # what was decoded ends amid a line
+        self._is_taken_open = False  # what was taken ends amid a line
 
     @property
     def pending_bytes(self) -> int:
@@ -109,22 +221,54 @@ class _Text:
 
     @property
     def omitted_bytes(self) -> int:
-        return self.total_bytes - self._taken_bytes - len(self._pending) if self._is_cut else 0
+        return self.total_bytes - self.taken_bytes - len(self._pending)
 
-    def feed(self, data: bytes, *, is_last: bool) -> None:
-        encoded = self._decoder.decode(data, is_last).encode()
-        self.total_bytes += len(encoded)
-        if self._is_cut:
+    @property
+    def omitted_lines(self) -> int:
+        return self.omitted_line_ends + self._is_total_open - self._is_kept_open
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether nothing more will be kept. Full amid a line, it may still be cut back to the line's start."""
+        return self.is_cut or (self.taken_bytes + len(self._pending) == self.max_bytes and not self._is_kept_open)
+
+    @property
+    def lines_bytes(self) -> int:
+        """How much of what is pending makes a frame of whole lines, or of a line longer than one; 0: nothing yet."""
+        end = self._pending.rfind(b"\n", 0, MAX_DATA_BYTES) + 1
+        if not end and len(self._pending) > MAX_DATA_BYTES:
+            return character_end(self._pending, MAX_DATA_BYTES)
+        return end
+
+    @property
+    def frame_bytes(self) -> int:
+        """How much of what is pending goes in a frame, when no more of the last line is waited for."""
+        return self.lines_bytes if len(self._pending) > MAX_DATA_BYTES else len(self._pending)
+
+    @property
+    def _is_kept_open(self) -> bool:
+        return not self._pending.endswith(b"\n") if self._pending else self._is_taken_open
+
+    def decode(self, data: bytes, *, is_last: bool) -> bytes:
+        """Take bytes of the stream and return the text they complete, as UTF-8."""
+        decoded = self._decoder.decode(data, is_last).encode()
+        if decoded:
+            self.total_bytes += len(decoded)
+            self._is_total_open = not decoded.endswith(b"\n")
+        return decoded
+
+    def keep(self, text: bytes) -> None:
+        """Append some text, up to the bound."""
+        if self.is_cut:
+            self.omitted_line_ends += text.count(b"\n")
             return
-        self._pending += encoded
-        room = self.max_bytes - self._taken_bytes
+        self._pending += text
+        room = self.max_bytes - self.taken_bytes
         if len(self._pending) > room:
-            self._is_cut = True
-            line_end = self._pending.rfind(b"\n", 0, room) + 1
-            if line_end or (self._taken_bytes and not self._has_open_line):
-                del self._pending[line_end:]
-            else:
-                del self._pending[_character_end(self._pending, room) :]
+            self.is_cut = True
+            end = self._cut(room)
+            self.omitted_line_ends += self._pending.count(b"\n", end)
+            del self._pending[end:]
 
     def note(self, text: str) -> None:
         """Append a remark of ours behind the cut; it counts as kept."""
@@ -132,21 +276,17 @@ class _Text:
         self.total_bytes += len(encoded)
         self._pending += encoded
 
-    def take(self, max_bytes: int) -> str:
-        """Remove up to `max_bytes`, to the end of a line where there is one, and never half a character."""
-        end = len(self._pending)
-        if end > max_bytes:
-            # Behind the last line end the cut of `feed` may still be needed.
-            end = self._pending.rfind(b"\n", 0, max_bytes) + 1 or _character_end(self._pending, max_bytes)
-        taken = bytes(self._pending[:end])
-        del self._pending[:end]
-        self._taken_bytes += end
-        self._has_open_line = not taken.endswith(b"\n")
+    def take(self, size: int) -> str:
+        """Remove the first `size` bytes, which end at a character."""
+        taken = bytes(self._pending[:size])
+        del self._pending[:size]
+        self.taken_bytes += size
+        self._is_taken_open = not taken.endswith(b"\n")
         return taken.decode()
 
-
-def _character_end(text: bytearray, end: int) -> int:
-    """The last character boundary at or before `end`, which lies within `text`."""
-    while end > 0 and end < len(text) and text[end] & 0xC0 == 0x80:
-        end -= 1
-    return end
+    def _cut(self, room: int) -> int:
+        line_start = self._pending.rfind(b"\n", 0, room) + 1
+        is_line_begun = not line_start and (self._is_taken_open or not self.taken_bytes)
+        if is_line_begun or room - line_start > MAX_DATA_BYTES:
+            return character_end(self._pending, room)
+        return line_start

@@ -1,34 +1,40 @@
 """From a frame of the hub to one task per command, and from its end to exactly one terminal frame.
 
 A command's task watches over a second one that does the work, so that whatever that does (return, raise, hang, ignore
-its cancellation) there is one place where the command ends.
+its cancellation) there is one place where the command ends. Commands do not depend on the link: they go on without it,
+until the hub says on the next one that it does not want them.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent import logs
-from agent.errors import TooMuchOutput
+from agent.errors import Satisfied, TooMuchOutput
 from agent.executors.base import Executor, NotTaken, Outcome
 from agent.outbox import Lane, Outbox
 from agent.policy import Policy
 from schemas import kubectl
-from schemas.frames import Ack, Cancel, ExitStatus, Run
+from schemas.frames import RESUMING_VERSION, Ack, Cancel, Credit, ExitStatus, Run, Welcome
 
 _log = logging.getLogger(__name__)
 
 # The hub keeps to the welcome's limit; a few may overlap while exits are under way. Beyond this it does not keep to it.
 _OVERLAP_FACTOR: Final = 4
+# Results that are not acknowledged; the next hello names them all and must fit one frame (130 bytes each at most).
+_MAX_HELD_RESULTS: Final = 2048
 # An executor has a second to end what it runs; one that has not by then is reported and left behind.
 _STOP_SECONDS: Final = 2.0
 _MAX_ERROR_CHARACTERS: Final = 4096  # half of what a frame may carry
+_STOPPING: Final = "The agent is stopping"
 
 
 class TooManyCommands(Exception):
-    """The hub sends far more commands at once than its welcome said."""
+    """The hub sends far more commands at once than its welcome said, or acknowledges none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,48 @@ class _Ending:
     exit_code: int | None = None
     error: str | None = None
     executor: str | None = None
+
+
+class _Slots:
+    """How many commands of one kind run at once; they wait for a slot in turn. The number may change meanwhile."""
+
+    def __init__(self) -> None:
+        self.limit = 1
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def resize(self, limit: int) -> None:
+        """Let so many run from now on; what runs beyond a smaller number goes on."""
+        self.limit = limit
+        self._admit()
+
+    async def __aenter__(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(turn)
+            else:  # it was given in the same moment
+                self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._release()
+
+    def _admit(self) -> None:
+        while self._waiting and self._taken < self.limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._taken += 1
+
+    def _release(self) -> None:
+        self._taken -= 1
+        self._admit()
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +97,7 @@ class _Command:
     run: Run
     lane: Lane
     stop: asyncio.Future[_Ending]
-    slots: asyncio.Semaphore
+    slots: _Slots
     deadline: float
     started_at: float
     task: asyncio.Task[None] | None = field(default=None)
@@ -68,28 +116,40 @@ class Dispatcher:
         self._policy = policy
         self._outbox = outbox
         self._loop = asyncio.get_running_loop()
-        self._commands: dict[str, _Command] = {}
+        self._commands: set[_Command] = set()
+        self._by_result: dict[str, _Command] = {}
         self._strays: set[asyncio.Task[Outcome]] = set()
         self._is_leaving = False
-        self._max_concurrent = 1
-        self._slots = asyncio.Semaphore(1)
+        self._can_resume = False
+        self._slots = _Slots()
+        self._stream_slots = _Slots()
 
-    def begin(self, max_concurrent_commands: int) -> None:
-        """A link was welcomed: so many commands may run at once."""
-        self._max_concurrent = max_concurrent_commands
-        self._slots = asyncio.Semaphore(max_concurrent_commands)
+    def begin(self, welcome: Welcome) -> None:
+        """A link was welcomed: its terms hold from now on, and what the hub does not want is ended."""
+        self._can_resume = welcome.protocol_version >= RESUMING_VERSION
+        self._slots.resize(welcome.max_concurrent_commands)
+        self._stream_slots.resize(welcome.max_concurrent_streams)
+        unwanted = self._outbox.begin(welcome)
+        for result_id in unwanted:
+            command = self._by_result.get(result_id)
+            if command is not None:
+                command.end_early(_Ending("cancelled", error="The hub does not want it any more"))
+        if unwanted:
+            _log.info("the hub does not want what is held", extra={"commands": len(unwanted)})
 
-    def take(self, frame: Run | Cancel | Ack) -> None:
+    def take(self, frame: Run | Cancel | Ack | Credit) -> None:
         """Act on one frame, without waiting for anything. Raises TooManyCommands."""
         match frame:
             case Run():
                 self._accept(frame)
             case Cancel(result_id=result_id, reason=reason):
-                command = self._commands.get(result_id)
+                command = self._by_result.get(result_id)
                 if command is not None:
                     command.end_early(_Ending("cancelled", error=reason))
             case Ack(results=results):
                 self._outbox.acknowledge(results)
+            case Credit(results=results):
+                self._outbox.credit(results)
 
     @property
     def running(self) -> int:
@@ -99,51 +159,63 @@ class Dispatcher:
     async def idle(self) -> None:
         """Wait until no command is left; those that come meanwhile are waited for too."""
         while self._commands:
-            await asyncio.wait([command.task for command in self._commands.values() if command.task is not None])
+            await asyncio.wait([command.task for command in self._commands if command.task is not None])
 
-    async def abandon(self) -> None:
-        """The link is lost: end what runs, and forget it with all its frames. The hub records it as lost."""
+    async def end_link(self, *, is_final: bool) -> None:
+        """The link has ended. Its commands go on, unless the hub cannot resume them or (`is_final`) will not."""
+        self._outbox.pause()
+        if is_final or not self._can_resume:
+            await self.abandon("The agent's link to the hub broke")
+
+    async def abandon(self, reason: str) -> None:
+        """End what runs, within seconds, and forget everything with all its frames: no hub will ask for it."""
+        if self._commands:
+            _log.warning("commands are ended and forgotten", extra={"commands": len(self._commands), "reason": reason})
         for held in self._outbox.held():
             self._outbox.drop(held.result_id)
-        if self._commands:
-            _log.warning("the link is lost and its commands are ended", extra={"commands": len(self._commands)})
-        await self._end_all("The agent's link to the hub broke")
+        await self._end_all(reason)
 
-    async def finish(self, patience_seconds: float) -> None:
-        """Take no more commands, wait for those there are, and cancel what is left when the patience is at its end."""
+    def leave(self) -> None:
+        """Take no more commands, and end the streams: they have no end to wait for."""
         self._is_leaving = True
-        try:
-            async with asyncio.timeout(patience_seconds):
-                await self.idle()
-        except TimeoutError:
-            await self._end_all("The agent is stopping")
+        for command in self._commands:
+            if command.run.is_stream:
+                command.end_early(_Ending("cancelled", error=_STOPPING))
+
+    async def finish(self) -> None:
+        """After `leave`: end what still runs, within seconds; the terminal frames are in the outbox."""
+        await self._end_all(_STOPPING)
 
     async def _end_all(self, reason: str) -> None:
-        for command in self._commands.values():
+        for command in self._commands:
             command.end_early(_Ending("cancelled", error=reason))
         try:
             async with asyncio.timeout(_STOP_SECONDS * 1.5):
                 await self.idle()
         except TimeoutError:
-            # Only a terminal frame that finds no room in the outbox can still wait; the link's end lets it go.
+            # Only a terminal frame that finds no room in the outbox can still wait.
             _log.warning("commands end slowly", extra={"commands": len(self._commands)})
 
     def _accept(self, run: Run) -> None:
         if run.result_id in self._outbox:
             _log.info("a command came twice and is run once", extra={"result_id": run.result_id})
             return
-        if len(self._commands) >= _OVERLAP_FACTOR * self._max_concurrent:
-            raise TooManyCommands(f"{len(self._commands)} commands at once, {self._max_concurrent} were agreed")
+        agreed = self._slots.limit + self._stream_slots.limit
+        if len(self._commands) >= _OVERLAP_FACTOR * agreed:
+            raise TooManyCommands(f"{len(self._commands)} commands at once, {agreed} were agreed")
+        if len(self._outbox) >= _MAX_HELD_RESULTS:
+            raise TooManyCommands(f"{len(self._outbox)} results are not acknowledged")
         now = self._loop.time()
         command = _Command(
             run=run,
-            lane=self._outbox.open(run.result_id, run.max_output_bytes),
+            lane=self._outbox.open(run),
             stop=self._loop.create_future(),
-            slots=self._slots,
+            slots=self._stream_slots if run.is_stream else self._slots,
             deadline=now + run.timeout_seconds,
             started_at=now,
         )
-        self._commands[run.result_id] = command
+        self._commands.add(command)
+        self._by_result[run.result_id] = command
         command.task = asyncio.create_task(self._carry(command), name=f"command {run.result_id}")
 
     async def _carry(self, command: _Command) -> None:
@@ -163,28 +235,29 @@ class Dispatcher:
                 exit_code=ending.exit_code,
                 execution_time_ms=elapsed_ms,
                 executor=ending.executor,
-                error=ending.error and ending.error[:_MAX_ERROR_CHARACTERS],
+                error=ending.error and _sendable(ending.error),
             )
             _log.info(
                 "command ended",
                 extra={"command_type": run.command_type, "status": ending.status, "execution_time_ms": elapsed_ms},
             )
         finally:
-            # After `abandon` the hub may send the same result again before the old one is gone.
-            if self._commands.get(run.result_id) is command:
-                del self._commands[run.result_id]
+            self._commands.discard(command)
+            # A hub that did not want a result may send it again before the old command is gone.
+            if self._by_result.get(run.result_id) is command:
+                del self._by_result[run.result_id]
 
     async def _end_of(self, command: _Command) -> _Ending:
         run = command.run
         if self._is_leaving:
-            return _Ending("cancelled", error="The agent is stopping")
+            return _Ending("cancelled", error=_STOPPING)
         try:
             parsed = kubectl.parse(run.command_type, run.args)
         except kubectl.Refusal as refusal:
             _log.warning("the hub sent a command that the grammar refuses", extra={"reason": refusal.reason})
             at = f"{refusal.argument}: " if refusal.argument is not None else ""
             return _Ending("refused", error=at + refusal.reason)
-        reason = self._policy.refusal(parsed)
+        reason = self._policy.refusal(parsed) or command.lane.refusal
         if reason is not None:
             return _Ending("refused", error=reason)
         work = asyncio.create_task(self._execute(parsed, command), name=f"{run.command_type} {run.result_id}")
@@ -221,6 +294,13 @@ class Dispatcher:
                     return await executor.run(parsed, command.lane)
                 except NotTaken as error:
                     refusal = error
+                except Satisfied as error:
+                    return Outcome(0, str(error))
                 except TooMuchOutput as error:
                     return Outcome(None, str(error))
         raise refusal
+
+
+def _sendable(error: str) -> str:
+    """What of a message fits a frame and has a form in UTF-8, which a file name in it need not have."""
+    return error[:_MAX_ERROR_CHARACTERS].encode(errors="replace").decode()

@@ -4,7 +4,8 @@
     ├── StartError          exit 2: a bad setting, no token, no cluster, nowhere to write
     └── Rejected            exit 3, 4 or 5, only with --exit-on-rejection
 
-    TooMuchOutput           from a command's sink to its executor: stop
+    TooMuchOutput           from a command's sink to its executor: stop, that is far too much
+    Satisfied               from a command's sink to its executor: stop, its caller wants no more
 
 How a command ended is no error but a value: `executors/base.py` has it.
 """
@@ -35,3 +36,7 @@ class Rejected(AgentError):
 
 class TooMuchOutput(Exception):
     """A command writes so far beyond its bound that it is to be stopped; the message says so to its caller."""
+
+
+class Satisfied(Exception):
+    """A stream has all that its contract asks for and is to be stopped; the message says so to its caller."""

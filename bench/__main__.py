@@ -12,6 +12,7 @@ from bench.load import pick_generator
 from bench.measure import Plan, measure_rounds
 from bench.report import Report
 from bench.road import NoCluster, Road, measure_road
+from bench.streams import StreamPlan, measure_streams
 
 
 def say(text: str) -> None:
@@ -26,6 +27,9 @@ async def run(options: argparse.Namespace) -> Report:
     rounds = await measure_rounds(plan, say)
     say(f"memory with {options.agents} idle agents")
     idle_agent_bytes = await measure_idle_agents(options.agents)
+    say("streams: a bare pipe, the hub with a scripted agent and the whole road in turn")
+    stream_plan = StreamPlan((options.rounds + 1) // 2, options.seconds, round(100 * options.seconds))
+    streams = await measure_streams(stream_plan, say)
     road: Road | None = None
     missing = "--no-cluster"
     if not options.no_cluster:
@@ -34,7 +38,7 @@ async def run(options: argparse.Namespace) -> Report:
             road = await measure_road(min(options.seconds, 3.0))
         except NoCluster as error:
             missing = str(error)
-    return Report(rounds, idle_agent_bytes, options.agents, road, missing)
+    return Report(rounds, idle_agent_bytes, options.agents, streams, road, missing)
 
 
 def main() -> NoReturn:
@@ -53,11 +57,11 @@ def main() -> NoReturn:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="What a command costs, beside a bare hop.")
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="What commands and streams cost, in one run.")
     parser.add_argument("--quick", action="store_true", help="a run of under five minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there")
     parser.add_argument("--no-cluster", action="store_true", help="leave out the whole road with kubectl")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of floor and hub (15)")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of floor and hub (15); half as many of streams")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each part of a round (5)")
     parser.add_argument("--agents", type=int, default=1000, help="idle agents (1000)")
     return parser

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.road import CALLERS, Road
+from bench.streams import READERS, Streams
 
 MAX_P50_RATIO: Final = 2.5
 MIN_THROUGHPUT_RATIO: Final = 0.30
@@ -15,6 +16,12 @@ MIN_NATIVE_THROUGHPUT: Final = 8.0
 MAX_AGENT_BYTES: Final = 120_000_000
 # The second half of the commands may leave this much behind: what an allocator keeps, no leak of 10,000 commands.
 MAX_AGENT_GROWTH_BYTES: Final = 3_000_000
+# The whole road of a stream, with a real agent: its log server alone is several times as fast.
+MIN_STREAM_THROUGHPUT: Final = 0.50
+# What window, tail, queues and ten readers may hold is some 10 MB; the rest is room for what an allocator keeps. A
+# flood of 100 MB/s that something holds without a bound is beyond it in a third of a second.
+MAX_FLOOD_GROWTH_BYTES: Final = 32_000_000
+MAX_NEIGHBOUR_RATIO: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,10 @@ class Bar:
     is_met: bool
 
 
-def judge(p50_ratio: float, throughput_ratio: float, idle_agent_bytes: float, road: Road | None) -> list[Bar]:
-    """Hold the figures against their bars; without a road only the hub's own."""
+def judge(
+    p50_ratio: float, throughput_ratio: float, idle_agent_bytes: float, streams: Streams, road: Road | None
+) -> list[Bar]:
+    """Hold the figures against their bars; without a road those of streams and the hub's own."""
     bars = [
         Bar(
             "p50 at 1 caller",
@@ -48,8 +57,38 @@ def judge(p50_ratio: float, throughput_ratio: float, idle_agent_bytes: float, ro
             f"{idle_agent_bytes / 1000:.1f} KB",
             idle_agent_bytes <= MAX_IDLE_AGENT_BYTES,
         ),
+        *_judge_streams(streams),
     ]
     return bars if road is None else bars + _judge_road(road)
+
+
+def _judge_streams(streams: Streams) -> list[Bar]:
+    throughput = streams.flow_ratio("road", lambda flow: flow.bytes_per_second)
+    growths = {"hub": streams.flood.hub.growth_bytes, "agent": streams.flood.agent.growth_bytes}
+    neighbour = streams.neighbour("road", lambda row: row.flooded_ms / row.idle_ms)
+    return [
+        Bar(
+            "MB/s of a stream, whole road",
+            f"at least {MIN_STREAM_THROUGHPUT:.0%} of the bare pipe's",
+            f"{throughput:.0%}",
+            throughput >= MIN_STREAM_THROUGHPUT,
+        ),
+        *(
+            Bar(
+                f"{name}'s growth under a flood, its reader stalled, then {READERS} readers",
+                f"at most {MAX_FLOOD_GROWTH_BYTES / 1e6:.0f} MB",
+                f"{growth / 1e6:.1f} MB",
+                growth <= MAX_FLOOD_GROWTH_BYTES,
+            )
+            for name, growth in growths.items()
+        ),
+        Bar(
+            "p99 of a command beside a flood of its cluster",
+            f"at most {MAX_NEIGHBOUR_RATIO:g} times its idle p99",
+            f"{neighbour:.1f} times",
+            neighbour <= MAX_NEIGHBOUR_RATIO,
+        ),
+    ]
 
 
 def _judge_road(road: Road) -> list[Bar]:

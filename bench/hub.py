@@ -19,6 +19,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "KUBENTLY_HUB_RATELIMIT_SESSION_PER_MINUTE": "1000000000",
     "KUBENTLY_HUB_RATELIMIT_ADDRESS_PER_MINUTE": "1000000000",
     "KUBENTLY_HUB_AGENTS_MAX_CONCURRENT_COMMANDS": "64",
+    "KUBENTLY_HUB_AGENTS_MAX_CONCURRENT_PER_KEY": "64",
     "KUBENTLY_HUB_AGENTS_ADMISSIONS_PER_SECOND": "100000",
 }
 
@@ -49,12 +50,16 @@ class BenchHub:
         """Register a cluster; its agent token."""
         return str((await self.call("POST", "/admin/clusters", {"cluster_id": cluster_id}))["agent_token"])
 
+    async def open_session(self, cluster_id: str) -> str:
+        """Open a session of a day; its id."""
+        body = {"cluster_id": cluster_id, "ttl_seconds": 86_400}
+        return str((await self.call("POST", "/debug/session", body))["session_id"])
+
     async def execute_target(self, cluster_id: str, command_type: str, *args: str) -> Target:
         """Open a session of a day and describe an execute in it; one is made to see that it works."""
-        session = await self.call("POST", "/debug/session", {"cluster_id": cluster_id, "ttl_seconds": 86_400})
         body = {
             "cluster_id": cluster_id,
-            "session_id": session["session_id"],
+            "session_id": await self.open_session(cluster_id),
             "command_type": command_type,
             "args": list(args),
         }

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 10.0
@@ -18,6 +19,10 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 class NotStarted(Exception):
     """A process that did not come up; the message holds its last words."""
+
+
+class Failed(Exception):
+    """A process that ended badly or not at all; the message holds its last words."""
 
 
 class Process:
@@ -34,6 +39,11 @@ class Process:
     def pid(self) -> int:
         """The child's process id."""
         return self._child.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.returncode is None
 
     @property
     def last_words(self) -> str:
@@ -114,6 +124,31 @@ async def started(
         yield process
     finally:
         await process.stop()
+
+
+async def said(
+    name: str, argv: Sequence[str], timeout_seconds: float, *, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Run a child to its end, and return the JSON object it printed. Raises Failed. Cancelling ends the child."""
+    child = await asyncio.create_subprocess_exec(
+        *argv,
+        env=os.environ | (environment or {}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            stdout, stderr = await child.communicate()
+    except TimeoutError:
+        raise Failed(f"{name} took more than {timeout_seconds:g} s") from None
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if child.returncode != 0:
+        raise Failed(f"{name} failed: {stderr.decode(errors='replace').strip()}")
+    answer: dict[str, Any] = json.loads(stdout)
+    return answer
 
 
 def module(name: str, *arguments: str) -> list[str]:

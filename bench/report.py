@@ -7,6 +7,7 @@ from bench.bars import Bar, judge
 from bench.measure import CALLERS, Rounds
 from bench.road import CALLERS as ROAD_CALLERS
 from bench.road import Road
+from bench.streams import NEIGHBOURS, READERS, SIDES, Memory, Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Report:
     rounds: Rounds
     idle_agent_bytes: float
     idle_agents: int
+    streams: Streams
     road: Road | None
     road_missing: str
 
@@ -23,7 +25,7 @@ class Report:
         """How the run stands to each bar."""
         p50 = self.rounds.medians(lambda row: row.one.p50_ms)[2]
         throughput = self.rounds.medians(lambda row: row.many.per_second)[2]
-        return judge(p50, throughput, self.idle_agent_bytes, self.road)
+        return judge(p50, throughput, self.idle_agent_bytes, self.streams, self.road)
 
     def markdown(self) -> str:
         """Return the table and the bars."""
@@ -50,6 +52,7 @@ class Report:
             lines.append(f"| the whole road | not measured: {self.road_missing} |")
         else:
             lines += _road(self.road)
+        lines += _streams(self.streams)
         lines += ["", "| bar | wanted | measured | |", "|---|---|---|---|"]
         lines += [f"| {bar.name} | {bar.text} | {bar.measured} | {_word(bar)} |" for bar in self.bars()]
         return "\n".join(lines)
@@ -57,6 +60,55 @@ class Report:
     def json(self) -> dict[str, Any]:
         """Return everything measured, round by round."""
         return {**asdict(self), "bars": [asdict(bar) for bar in self.bars()]}
+
+
+def _streams(streams: Streams) -> list[str]:
+    flows = (
+        ("MB/s", lambda row: row.bytes_per_second / 1e6, ",.1f"),
+        ("lines/s", lambda row: row.lines_per_second, ",.0f"),
+        ("KB of output in a frame", lambda row: row.frame_bytes / 1e3, ".1f"),
+        ("server's CPU per MB, ms", lambda row: row.server_ms_per_megabyte, ".1f"),
+        ("source's or agent's CPU per MB, ms", lambda row: row.source_ms_per_megabyte, ".1f"),
+    )
+    quiets = (
+        ("first byte of a line, p50, ms", lambda row: row.p50_ms, ".2f"),
+        ("first byte of a line, p99, ms", lambda row: row.p99_ms, ".1f"),
+        ("from `execute` to first output, p50, ms", lambda row: row.first_output_ms, ".1f"),
+    )
+    neighbours = (
+        ("a command's p99, ms", lambda row: row.idle_ms, ".1f"),
+        ("the same beside a flood, ms", lambda row: row.flooded_ms, ".1f"),
+    )
+    lines = ["", "| a stream | bare pipe | scripted agent | whole road | road / pipe |", "|---|---|---|---|---|"]
+    for name, figure, form in flows:
+        cells = [f"{streams.flow(side, figure):{form}}" for side in SIDES]
+        lines.append(f"| {name} | {' | '.join(cells)} | {streams.flow_ratio('road', figure):.2f} |")
+    for name, figure, form in quiets:
+        pipe, scripted, road = (figure(streams.sides[side].quiet) for side in SIDES)
+        lines.append(f"| {name} | {pipe:{form}} | {scripted:{form}} | {road:{form}} | {road / pipe:.2f} |")
+    for name, figure, form in neighbours:
+        pipe, road = (streams.neighbour(side, figure) for side in NEIGHBOURS)
+        lines.append(f"| {name} | {pipe:{form}} | | {road:{form}} | {road / pipe:.2f} |")
+    flood = streams.flood
+    return [
+        *lines,
+        "",
+        f"| memory under a flood, MB | before | reader stalled | {READERS} readers | after |",
+        "|---|---|---|---|---|",
+        _memory("hub", flood.hub),
+        _memory("agent", flood.agent),
+        "",
+        "| figure | measured |",
+        "|---|---|",
+        f"| the log server alone, MB/s | {streams.source_bytes_per_second / 1e6:.0f} |",
+        f"| each of {READERS} readers of one flood, MB/s | {flood.bytes_per_second_each / 1e6:.1f} |",
+        f"| how often one of them fell behind | {flood.times_lagging} |",
+    ]
+
+
+def _memory(name: str, memory: Memory) -> str:
+    figures = (memory.before_bytes, memory.stalled_bytes, memory.crowded_bytes, memory.after_bytes)
+    return f"| {name} | " + " | ".join(f"{figure / 1e6:.0f}" for figure in figures) + " |"
 
 
 def _road(road: Road) -> list[str]:

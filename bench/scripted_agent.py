@@ -49,7 +49,7 @@ async def answer(hub_url: str, cluster_id: str, token: str) -> None:
                         )
                         await socket.send_str(codec.encode(done))
                     case Welcome(heartbeat_interval_seconds=interval):
-                        beating = asyncio.create_task(_beat(socket, interval), name="heartbeats")
+                        beating = asyncio.create_task(beat(socket, interval), name="heartbeats")
                         print("agent connected", file=sys.stderr, flush=True)
                     case _:
                         pass
@@ -58,7 +58,8 @@ async def answer(hub_url: str, cluster_id: str, token: str) -> None:
                 beating.cancel()
 
 
-async def _beat(socket: aiohttp.ClientWebSocketResponse, interval_seconds: float) -> None:
+async def beat(socket: aiohttp.ClientWebSocketResponse, interval_seconds: float) -> None:
+    """Send heartbeats until cancelled."""
     while True:
         await asyncio.sleep(interval_seconds)
         await socket.send_str(codec.encode(Heartbeat()))

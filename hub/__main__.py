@@ -103,7 +103,7 @@ async def _serve(settings: Settings, admin_key: str | None) -> None:
         loop.add_signal_handler(name, stopped.set)
 
     app = hub_app.build(settings)
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, shutdown_timeout=1.0, handler_cancellation=True)
     await runner.setup()
     try:
         made = await app[keys.API_KEYS].bootstrap(admin_key)

@@ -6,7 +6,6 @@ background tasks.
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -25,18 +24,21 @@ from hub.collector import Collector
 from hub.dispatcher import Dispatcher
 from hub.middleware.auth import auth_middleware
 from hub.middleware.errors import errors_middleware
+from hub.middleware.lasting import lasting_middleware, lasting_tasks
 from hub.middleware.ratelimit import ratelimit_middleware
 from hub.middleware.request_id import add_headers, request_id_middleware
 from hub.ratelimits import RateLimits
 from hub.reaper import Reaper
-from hub.records import Ending
 from hub.services.clusters import ClusterService
 from hub.services.commands import CommandService
+from hub.services.events import EventService
 from hub.services.health import HealthService
 from hub.services.keys import KeyService
 from hub.services.sessions import SessionService
 from hub.settings import Settings
 from hub.store.sqlite import SqliteStore
+from hub.streams import OpenStreams
+from hub.subscribers import Subscribers
 
 _log = logging.getLogger(__name__)
 
@@ -45,14 +47,22 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 
 def build(settings: Settings) -> web.Application:
     """Wire everything. Nothing is opened yet: that is `web.AppRunner.setup`, which may raise StoreUnusable."""
-    store = SqliteStore.from_url(settings.database.url, synchronous=settings.database.synchronous)
+    store = SqliteStore.from_url(
+        settings.database.url,
+        synchronous=settings.database.synchronous,
+        keep_stream_bytes=settings.streams.keep_bytes,
+    )
     bus = LocalBus()
     collector = Collector(store, bus)
+    subscribers = Subscribers(store, bus, settings.streams, settings.agents.window_bytes)
     dispatcher = Dispatcher(store, bus, collector.end, settings.agents, settings.commands)
-    registry = Registry(store, bus, collector.end, dispatcher.agent_came, settings.agents)
+    registry = Registry(store, bus, dispatcher, settings.agents)
     clusters = ClusterService(store, bus, dispatcher, registry)
-    sessions = SessionService(store, dispatcher, clusters)
-    reaper = Reaper(store, bus, collector.end, sessions.expire, settings.database)
+    sessions = SessionService(store, bus, dispatcher, clusters)
+    commands = CommandService(
+        store, bus, dispatcher, subscribers, clusters, sessions, settings.commands, settings.streams
+    )
+    reaper = Reaper(store, bus, collector.end, dispatcher.waits_for_agent, sessions.expire, settings.database)
 
     app = web.Application(
         middlewares=[
@@ -61,6 +71,7 @@ def build(settings: Settings) -> web.Application:
             auth_middleware,
             ratelimit_middleware,
             validation_middleware,
+            lasting_middleware,
         ],
         client_max_size=MAX_BODY_BYTES,
     )
@@ -69,12 +80,14 @@ def build(settings: Settings) -> web.Application:
     app[keys.STORE] = store
     app[keys.DISPATCHER] = dispatcher
     app[keys.REGISTRY] = registry
-    app[keys.ENDPOINT] = Endpoint(registry, collector.take, VERSION, settings.agents)
+    app[keys.ENDPOINT] = Endpoint(registry, collector.take, collector.drop, VERSION, settings.agents)
     app[keys.RATE_LIMITS] = RateLimits(settings.ratelimit)
     app[keys.API_KEYS] = KeyService(store)
     app[keys.CLUSTERS] = clusters
     app[keys.SESSIONS] = sessions
-    app[keys.COMMANDS] = CommandService(store, bus, dispatcher, clusters, sessions, settings.commands)
+    app[keys.COMMANDS] = commands
+    app[keys.EVENTS] = EventService(bus)
+    app[keys.STREAMS] = OpenStreams(settings.streams)
     app[keys.HEALTH] = HealthService(store, dispatcher)
     add_routes(app)
     OpenApi(app)
@@ -88,25 +101,27 @@ def build(settings: Settings) -> web.Application:
     async def background(_: web.Application) -> AsyncIterator[None]:
         async with _owned(registry.beat(), "heartbeats"), _owned(reaper.run(), "reaper"):
             yield
-        await registry.close()
+        await commands.close()
         await dispatcher.close()
+        await collector.close()
         await registry.record_seen()
 
+    async def hang_up(_: web.Application) -> None:  # before aiohttp cuts the sockets, so that both sides hear why
+        await app[keys.STREAMS].drain()
+        await registry.close()
+
+    app.on_shutdown.append(hang_up)
     app.cleanup_ctx.append(storage)
     app.cleanup_ctx.append(background)
+    app.cleanup_ctx.append(lasting_tasks)
     return app
 
 
 async def _recover(app: web.Application) -> None:
-    """What an earlier process left: what waited goes back in its lane, what ran is lost with that process's links."""
-    store, dispatcher = app[keys.STORE], app[keys.DISPATCHER]
-    left = await store.list_open_results()
-    reason = "The hub was stopped while the command ran"
+    """What an earlier process left goes back in its lane; what ran goes on when its agent says that it holds it."""
+    left = await app[keys.STORE].list_open_results()
     for result in left:
-        if result.status == "queued":
-            dispatcher.restore(result)
-        else:
-            await store.end_command(result.result_id, Ending("lost", time.time(), reason=reason))
+        app[keys.DISPATCHER].restore(result)
     if left:
         _log.warning("commands of an earlier hub process were found", extra={"count": len(left)})
 

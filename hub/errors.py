@@ -11,6 +11,9 @@
     ├── IdempotencyConflict     409
     ├── AlreadyExists           409
     ├── UpgradeRequired         426
+    ├── OutputExpired           410
+    ├── SubscriberLagging       429
+    ├── TooManyStreams          429
     ├── RateLimited             429  Retry-After
     └── Unavailable             503  Retry-After
         ├── ClusterOffline
@@ -115,6 +118,30 @@ class UpgradeRequired(HubError):
     """The agent endpoint was not asked for a WebSocket of a protocol version the hub speaks."""
 
     row = catalogue.UPGRADE_REQUIRED
+
+
+class OutputExpired(HubError):
+    """What was asked for is older than what the store still has of a stream; details say where that begins."""
+
+    row = catalogue.OUTPUT_EXPIRED
+
+
+class SubscriberLagging(HubError):
+    """A reader fell behind what is kept in memory of a live stream; it may follow again, from the store."""
+
+    row = catalogue.SUBSCRIBER_LAGGING
+
+    def __init__(self, result_id: str, *, last_seq: int, newest_seq: int) -> None:
+        super().__init__(
+            "This reader fell too far behind; follow again from details.last_seq",
+            details={"result_id": result_id, "last_seq": last_seq, "newest_seq": newest_seq},
+        )
+
+
+class TooManyStreams(HubError):
+    """The key has as many sockets open, or the socket as much under way, as it may."""
+
+    row = catalogue.TOO_MANY_STREAMS
 
 
 class RateLimited(HubError):

@@ -14,11 +14,13 @@ from hub.records import Token
 from hub.services.caller import Caller
 from hub.services.clusters import ClusterService
 from hub.services.commands import CommandService
+from hub.services.events import EventService
 from hub.services.health import HealthService
 from hub.services.keys import KeyService
 from hub.services.sessions import SessionService
 from hub.settings import Settings
 from hub.store.base import Store
+from hub.streams import OpenStreams
 
 
 class Access(Enum):
@@ -31,10 +33,14 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may come in by a route, and which bucket a request draws on; None: it is not limited."""
+    """Who may come in by a route, and which bucket a request draws on; None: it is not limited.
+
+    `is_socket`: the route is a WebSocket of clients. A browser's key comes as a subprotocol there, and it has no HEAD.
+    """
 
     access: Access = Access.KEY
     bucket: Literal["standard", "execute", "session"] | None = "standard"
+    is_socket: bool = False
 
 
 POLICIES: Final = web.AppKey("policies", dict[web.AbstractRoute, Policy])
@@ -48,6 +54,8 @@ API_KEYS: Final = web.AppKey("api_keys", KeyService)
 CLUSTERS: Final = web.AppKey("clusters", ClusterService)
 SESSIONS: Final = web.AppKey("sessions", SessionService)
 COMMANDS: Final = web.AppKey("commands", CommandService)
+EVENTS: Final = web.AppKey("events", EventService)
+STREAMS: Final = web.AppKey("streams", OpenStreams)
 HEALTH: Final = web.AppKey("health", HealthService)
 OPENAPI: Final = web.AppKey("openapi", dict[str, Any])
 

@@ -5,12 +5,13 @@ The library's own in-process storages start a thread or walk all keys at every h
 
 import math
 import time
+from collections import deque
 from typing import Final
 
 import msgspec
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
+from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.storage import MovingWindowSupport, Storage
+from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 
 from hub.settings import RateLimit
 
@@ -37,11 +38,11 @@ class Draw(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bucket:
-    """One kind of limit with a window per owner: at most `limit` draws in a window that starts with the first."""
+    """One kind of limit with a window per owner: at most `limit` draws in a minute that starts with the first."""
 
-    def __init__(self, limit: int, *, per: type[RateLimitItem] = RateLimitItemPerMinute) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._item = per(limit) if limit else None
+        self._item = RateLimitItemPerMinute(limit) if limit else None
         self._windows = _Windows()
         self._limiter = FixedWindowRateLimiter(self._windows)
 
@@ -55,9 +56,16 @@ class Bucket:
         return Draw(is_allowed, self._limit, max(0, self._limit - count), math.ceil(reset_at), wait)
 
 
-def per_second(limit: int) -> Bucket:
-    """A bucket that refills every second."""
-    return Bucket(limit, per=RateLimitItemPerSecond)
+class Pace:
+    """At most `limit` of each owner's in any second, wherever that begins: no burst at the edge of a window."""
+
+    def __init__(self, limit: int) -> None:
+        self._item = RateLimitItemPerSecond(limit)
+        self._limiter = MovingWindowRateLimiter(_Moments())
+
+    def admit(self, owner: str) -> bool:
+        """Count one more of the owner's, if it may be."""
+        return self._limiter.hit(self._item, owner)
 
 
 class RateLimits:
@@ -118,3 +126,30 @@ class _Windows(Storage):
         self._counts = {key: value for key, value in self._counts.items() if value[1] > now}
         for key in list(self._counts)[: len(self._counts) - _MAX_BUCKETS * 9 // 10]:
             del self._counts[key]
+
+
+class _Moments(_Windows, MovingWindowSupport):
+    """When each of the last entries of an owner was made, on the monotonic clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moments: dict[str, deque[float]] = {}
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        now = time.monotonic()
+        moments = self._moments.get(key)
+        if moments is None:
+            if len(self._moments) >= _MAX_BUCKETS:
+                self._moments = {key: kept for key, kept in self._moments.items() if kept[-1] > now - expiry}
+            moments = self._moments[key] = deque()
+        while moments and moments[0] <= now - expiry:
+            moments.popleft()
+        if len(moments) + amount > limit:
+            return False
+        moments.extend([now] * amount)
+        return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
+        moments = self._moments.get(key, ())
+        recent = [moment for moment in moments if moment > time.monotonic() - expiry]
+        return (recent[0] if recent else time.monotonic()), len(recent)

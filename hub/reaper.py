@@ -8,7 +8,7 @@ from typing import Final
 
 from hub.bus.base import Bus
 from hub.errors import StoreFull
-from hub.records import Ending
+from hub.records import Ending, Result
 from hub.settings import Database
 from hub.store.base import Store
 from schemas.frames import Cancel
@@ -19,16 +19,26 @@ _TICK_SECONDS: Final = 1.0
 _REAP_SECONDS: Final = 60.0
 
 End = Callable[[str, Ending], Awaitable[bool]]
+WaitsForAgent = Callable[[Result, float], bool]
 Expire = Callable[[float], Awaitable[None]]
 
 
 class Reaper:
     """Ends what is overdue."""
 
-    def __init__(self, store: Store, bus: Bus, end: End, expire_sessions: Expire, settings: Database) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        end: End,
+        waits_for_agent: WaitsForAgent,
+        expire_sessions: Expire,
+        settings: Database,
+    ) -> None:
         self._store = store
         self._bus = bus
         self._end = end
+        self._waits_for_agent = waits_for_agent
         self._expire_sessions = expire_sessions
         self._settings = settings
 
@@ -52,7 +62,14 @@ class Reaper:
 
     async def _end_overdue(self, now: float) -> None:
         for result in await self._store.list_overdue(now):
-            await self._bus.deliver(result.cluster_id, Cancel(result.result_id, "the deadline passed"))
+            if self._waits_for_agent(result, now):
+                continue
+            if self._bus.presence(result.cluster_id) is None and result.status == "running":
+                reason = "The cluster's agent had the command and did not come back"
+                await self._end(result.result_id, Ending("lost", now, reason=reason))
+                continue
+            # Posted: an agent that does not read must not hold up the endings of others.
+            self._bus.post(result.cluster_id, Cancel(result.result_id, "the deadline passed"))
             reason = f"Not ended within its timeout of {result.timeout_seconds:g} s"
             await self._end(result.result_id, Ending("timeout", now, reason=reason))
 

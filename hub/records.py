@@ -8,6 +8,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from schemas.frames import Stream
+
 SessionStatus = Literal["active", "closed", "expired"]
 ResultStatus = Literal["queued", "running", "completed", "failed", "timeout", "cancelled", "refused", "lost"]
 Role = Literal["admin", "user"]
@@ -72,7 +74,8 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     """The record of one execution. Its output is read apart (`Store.read_output`): it may be large.
 
     `deadline_at` is when the hub ends what the agent has not. `reason` says in a sentence why a command ended that
-    did not end by itself. `output_bytes` counts stdout before any cut; `stored_bytes` what of stdout the store holds.
+    did not end by itself. `output_bytes` counts stdout before any cut; `stored_bytes` what of stdout came
+    into the store, of which the first `expired_bytes` are let go of again.
     """
 
     result_id: str
@@ -95,6 +98,13 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     output_bytes: int = 0
     omitted_bytes: int = 0
     stored_bytes: int = 0
+    omitted_lines: int = 0
+    is_truncated: bool = False
+    expired_bytes: int = 0
+    boot_id: str | None = None
+    is_stream: bool = False
+    max_output_bytes: int = 0
+    contract: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -106,7 +116,7 @@ class OutputChunk(msgspec.Struct, frozen=True, gc=False):
     """One numbered piece of a result's output."""
 
     seq: int
-    stream: Literal["stdout", "stderr"]
+    stream: Stream
     data: str
 
 
@@ -121,6 +131,8 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     execution_time_ms: int | None = None
     output_bytes: int | None = None  # None: as many as are stored
     omitted_bytes: int = 0
+    omitted_lines: int = 0
+    is_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +160,24 @@ class EndedSession:
 
 
 class OutputText(msgspec.Struct, frozen=True, gc=False):
-    """Stored output: `stdout` is the part asked for, `stderr` always whole."""
+    """Stored output: `stdout` is the part asked for, `stderr` always whole (of a stream: what is still held of it).
+
+    `start` is where the part begins, in bytes from the command's first.
+    """
 
     stdout: str
     stderr: str
+    start: int = 0
+
+
+class StoredChunks(msgspec.Struct, frozen=True, gc=False):
+    """Output behind a number, in order. `first_held` is the lowest number the store still has, 0 when it has none.
+
+    An empty `chunks` means that nothing is stored behind the number yet.
+    """
+
+    chunks: tuple[OutputChunk, ...]
+    first_held: int
 
 
 @dataclass(frozen=True, slots=True)

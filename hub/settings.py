@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from schemas.frames import MAX_HEARTBEAT_INTERVAL_SECONDS
+from schemas.frames import MAX_HEARTBEAT_INTERVAL_SECONDS, WINDOW_BYTES
 
 ENVIRONMENT_PREFIX: Final = "KUBENTLY_HUB_"
 # The first admin key is a secret, not a setting: it is read once at start and never kept in an object that is logged.
@@ -59,10 +59,15 @@ class Agents:
     heartbeat_interval_seconds: Annotated[float, Meta(gt=0, le=MAX_HEARTBEAT_INTERVAL_SECONDS)] = 20.0
     hello_timeout_seconds: Seconds = 10.0  # from the upgrade to the hello
     send_timeout_seconds: Seconds = 10.0  # an agent that does not take a frame for so long is cut
-    max_concurrent_commands: Annotated[int, Meta(ge=1, le=1024)] = 8  # per cluster
-    max_queued_commands: Natural = 100  # per cluster, behind the running ones
+    max_concurrent_commands: Annotated[int, Meta(ge=1, le=1024)] = 10  # per cluster, streams aside
+    max_concurrent_streams: Annotated[int, Meta(ge=1, le=1024)] = 16  # per cluster: followed logs, watches
+    max_concurrent_per_key: Positive = 8  # of either kind, per cluster and API key, so that one leaves room for others
+    max_queued_commands: Natural = 100  # per cluster, behind the running ones; streams likewise
     max_connections: Positive = 10_000
-    admissions_per_second: Positive = 200  # links admitted per second; the rest get 429 with Retry-After
+    admissions_per_second: Positive = 200  # links admitted per second; the rest get 503 with Retry-After
+    resume_window_seconds: Seconds = 300.0  # how long past its deadline a command waits for an agent that is away
+    replaced_seconds: Seconds = 25.0  # how long an agent that another one replaced may go on with what it runs
+    window_bytes: Annotated[int, Meta(ge=65536, le=64 * 1024**2)] = WINDOW_BYTES  # of each command, ahead of its credit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,19 @@ class Commands:
 
     max_output_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 8 * 1024 * 1024
     grace_seconds: Seconds = 5.0  # how long past its deadline the hub waits for the agent to end a command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """Bounds on live output."""
+
+    max_seconds: Seconds = 600.0  # how long a followed log or a watch may go on
+    keep_bytes: Annotated[int, Meta(ge=1024**2)] = 64 * 1024**2  # of each stream in the store; the oldest go first
+    tail_bytes: Annotated[int, Meta(ge=65536)] = 1024**2  # of each followed command in memory; who is behind it lags
+    stall_seconds: Seconds = 30.0  # a client that takes nothing for so long is cut off
+    max_sockets_per_key: Positive = 64
+    max_commands_per_socket: Positive = 64  # commands and follows under way on one socket
+    allowed_origins: tuple[str, ...] = ()  # web pages that may open a stream, beside those of the hub's own origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +108,11 @@ class Settings:
     ratelimit: RateLimit = field(default_factory=RateLimit)
     agents: Agents = field(default_factory=Agents)
     commands: Commands = field(default_factory=Commands)
+    streams: Streams = field(default_factory=Streams)
     log: Log = field(default_factory=Log)
 
     def __post_init__(self) -> None:
         if (self.server.tls_cert is None) != (self.server.tls_key is None):
             raise ValueError("server.tls_cert and server.tls_key go together; set both or none")
+        if self.streams.tail_bytes < 2 * self.agents.window_bytes:
+            raise ValueError("streams.tail_bytes: less than twice agents.window_bytes, so that every reader would lag")

@@ -3,6 +3,7 @@
 msgspec checks every field's type and bounds while it parses, in one pass over the text.
 """
 
+import re
 from typing import Final
 
 import msgspec
@@ -24,6 +25,8 @@ _agent_decoder: Final[msgspec.json.Decoder[AgentFrame]] = msgspec.json.Decoder(A
 _tag_decoder: Final = msgspec.json.Decoder(_Tag)
 _HUB_TYPES: Final = frozenset(str(kind.__struct_config__.tag) for kind in HubFrame.__args__)
 _AGENT_TYPES: Final = frozenset(str(kind.__struct_config__.tag) for kind in AgentFrame.__args__)
+# msgspec says which value it did not want of an enumeration, Python which character is none: both are content.
+_QUOTED: Final = re.compile(r" '.*'", re.DOTALL)
 
 
 def encode(frame: Frame) -> str:
@@ -57,12 +60,17 @@ def decode_agent(text: str) -> AgentFrame | None:
         return None
     match frame:
         case Output(data=data):
-            _check_data(len(data.encode()))
+            _check_data(utf8_bytes(data))
         case Exit(chunks=chunks) if chunks:
-            _check_data(sum(len(chunk.data.encode()) for chunk in chunks))
+            _check_data(sum(utf8_bytes(chunk.data) for chunk in chunks))
         case _:
             pass
     return frame
+
+
+def utf8_bytes(text: str) -> int:
+    """How long a text is in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())  # whether it is ASCII, a string knows
 
 
 def _check_data(size: int) -> None:
@@ -74,6 +82,12 @@ def _raise_unless_unknown(text: str, known: frozenset[str], error: Exception) ->
     try:
         tag = _tag_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        raise FrameError(str(error)) from error
+        raise FrameError(_describe(error)) from error
     if tag.type in known:
-        raise FrameError(f"{tag.type}: {error}") from error
+        raise FrameError(f"{tag.type}: {_describe(error)}") from error
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "half of a surrogate pair, which UTF-8 cannot write"
+    return _QUOTED.sub("", str(error))

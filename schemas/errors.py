@@ -53,6 +53,21 @@ SERVICE_UNAVAILABLE: Final = ErrorCode(
 )
 QUEUE_FULL: Final = ErrorCode("queue_full", 503, True, "Too many commands wait for this cluster.")
 STORE_FULL: Final = ErrorCode("store_full", 503, True, "The hub cannot write to its store (disk full).")
+OUTPUT_EXPIRED: Final = ErrorCode(
+    "output_expired",
+    410,
+    False,
+    "The store has let go of output so old; `details.first_seq` or `details.first_offset` is what it still has.",
+)
+SUBSCRIBER_LAGGING: Final = ErrorCode(
+    "subscriber_lagging",
+    429,
+    True,
+    "This reader fell too far behind a live stream; follow again from `details.last_seq`.",
+)
+TOO_MANY_STREAMS: Final = ErrorCode(
+    "too_many_streams", 429, True, "As many streams or commands on one socket as may be; end one first."
+)
 DRAINING: Final = ErrorCode("draining", 503, True, "The hub is stopping; another or a restarted one will answer.")
 
 CATALOGUE: Final[dict[str, ErrorCode]] = {
@@ -75,6 +90,9 @@ CATALOGUE: Final[dict[str, ErrorCode]] = {
         SERVICE_UNAVAILABLE,
         QUEUE_FULL,
         STORE_FULL,
+        OUTPUT_EXPIRED,
+        SUBSCRIBER_LAGGING,
+        TOO_MANY_STREAMS,
         DRAINING,
     )
 }

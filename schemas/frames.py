@@ -1,4 +1,4 @@
-"""The frames of the agent link, protocol version 1: one class per frame, and the limits both sides keep.
+"""The frames of the agent link, protocol version 2: one class per frame, and the limits both sides keep.
 
 A frame is one JSON text message whose `type` names its class, for example
 `{"type": "cancel", "result_id": "res_…", "reason": "session closed"}`. Fields a side does not know are ignored, so
@@ -10,11 +10,22 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-PROTOCOL_VERSION: Final = 1
+# Version 1 had no `credit` and took up no command again: a broken link ended what ran. Each side speaks with a peer
+# that is one version older as that version did.
+PROTOCOL_VERSION: Final = 2
+OLDEST_PROTOCOL_VERSION: Final = 1
+RESUMING_VERSION: Final = 2
 SUBPROTOCOL: Final = "kubently.agent.v1"
 CONNECT_PATH: Final = "/agent/connect"
 # The cluster the agent believes to be of, on the upgrade request, so that a mix-up is a 403 and not a broken link.
 CLUSTER_HEADER: Final = "X-Kubently-Cluster"
+
+# `max_output_bytes` of a command whose output is not cut.
+UNBOUNDED: Final = 2**53
+# How far a command's output may be ahead of its credit, unless the welcome says otherwise.
+WINDOW_BYTES: Final = 256 * 1024
+# What a frame counts in the window beside the bytes of its data, so that many small ones cost what they take.
+FRAME_OVERHEAD_BYTES: Final = 512
 
 # Output in one frame, counted in UTF-8 bytes: small enough that a heartbeat is never stuck behind one for long.
 MAX_DATA_BYTES: Final = 64 * 1024
@@ -31,7 +42,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 ShortText = Annotated[str, msgspec.Meta(max_length=256)]
 Message = Annotated[str, msgspec.Meta(max_length=8192)]
-Stream = Literal["stdout", "stderr"]
+# "full" is stdout before the contract; see Contract.max_full_bytes.
+Stream = Literal["stdout", "stderr", "full"]
 ExitStatus = Literal["completed", "failed", "timeout", "cancelled", "refused"]
 
 
@@ -40,6 +52,20 @@ class Chunk(msgspec.Struct, frozen=True):
 
     stream: Stream
     data: str
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """What of a command's stdout its caller wants; the agent applies it before anything travels.
+
+    The lines that match the regular expression `grep` (RE2 syntax), of them the last `tail_lines`, of these the first
+    `max_lines`, and of those at most `Run.max_output_bytes`. None: no such rule. `max_full_bytes`: so much of stdout
+    before all these rules goes along as stream "full"; 0: nothing.
+    """
+
+    grep: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] | None = None
+    tail_lines: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
+    max_lines: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
+    max_full_bytes: Count = 0
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -56,8 +82,10 @@ class Held(msgspec.Struct, frozen=True):
 class Welcome(msgspec.Struct, frozen=True, tag="welcome", tag_field="type"):
     """The hub's answer to `hello`: the terms of this link.
 
-    `resume` says for each held result from which sequence number the hub wants it; None means the hub does not know
-    the result or has ended it, and the agent forgets it.
+    `resume` says for each held result up to which sequence number the hub has it, 0 for nothing, so that the agent goes
+    on behind it; None means the hub does not know the result or has ended it, and the agent ends and forgets it.
+    `max_concurrent_streams` bounds the commands with `is_stream`, `max_concurrent_commands` the others. `window_bytes`
+    is how far each command's output may be ahead of its credit.
     """
 
     hub_version: ShortText
@@ -65,10 +93,16 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome", tag_field="type"):
     max_concurrent_commands: Annotated[int, msgspec.Meta(ge=1, le=1024)]
     protocol_version: int = PROTOCOL_VERSION
     resume: dict[ResultId, Seq | None] = {}
+    max_concurrent_streams: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
+    window_bytes: Annotated[int, msgspec.Meta(ge=MAX_DATA_BYTES, le=64 * 1024 * 1024)] = WINDOW_BYTES
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", tag_field="type"):
-    """A command to execute. `args` is the canonical argv behind `command_type`; the agent parses it once more."""
+    """A command to execute. `args` is the canonical argv behind `command_type`; the agent parses it once more.
+
+    `is_stream`: it goes on until it is ended, and each piece of its output is sent as it comes. A stream that reaches a
+    bound of its contract is ended as completed; any other command goes on, so that what is left out is counted.
+    """
 
     result_id: ResultId
     command_type: ShortText
@@ -76,6 +110,8 @@ class Run(msgspec.Struct, frozen=True, tag="run", tag_field="type"):
     timeout_seconds: Seconds
     max_output_bytes: Count
     correlation_id: ShortText | None = None
+    is_stream: bool = False
+    contract: Contract | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", tag_field="type"):
@@ -87,6 +123,16 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel", tag_field="type"):
 
 class Ack(msgspec.Struct, frozen=True, tag="ack", tag_field="type"):
     """What the hub has stored: for each result the highest sequence number; the agent may forget up to there."""
+
+    results: dict[ResultId, Seq]
+
+
+class Credit(msgspec.Struct, frozen=True, tag="credit", tag_field="type"):
+    """How far output has gone on: of each result everything up to a number. It never takes credit back.
+
+    A command whose output is `Welcome.window_bytes` ahead of its credit waits. At first, and after a resume, the credit
+    is what the hub has.
+    """
 
     results: dict[ResultId, Seq]
 
@@ -131,8 +177,10 @@ class Exit(msgspec.Struct, frozen=True, tag="exit", tag_field="type"):
     """The terminal frame, exactly one per command, with whatever output no `output` frame has carried yet.
 
     `chunks` take the numbers from `seq` on. `exit_code` is None when no process ended by itself (timeout, cancel,
-    refusal). `output_bytes` counts all of stdout before any cut; `omitted_bytes` what the cut left out. `error` says
-    in one sentence why a command that did not run or did not end by itself ended; it is not stderr.
+    refusal). `output_bytes` counts all of stdout before its contract; `omitted_bytes` and `omitted_lines` what of it
+    stream "stdout" does not carry. `is_truncated`: a bound was met, not only lines left out that `grep` did not want;
+    None of an agent of version 1, which knows no contract. `error` says in one sentence why a command that did not run
+    or did not end by itself ended; it is not stderr.
     """
 
     result_id: ResultId
@@ -142,6 +190,8 @@ class Exit(msgspec.Struct, frozen=True, tag="exit", tag_field="type"):
     chunks: list[Chunk] = []
     output_bytes: Count = 0
     omitted_bytes: Count = 0
+    omitted_lines: Count = 0
+    is_truncated: bool | None = None
     execution_time_ms: Count = 0
     executor: ShortText | None = None
     error: Message | None = None
@@ -160,7 +210,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
     """Says that the sender lives. Any frame does; this one is for when there is nothing else to say."""
 
 
-HubFrame = Welcome | Run | Cancel | Ack | Drain | Heartbeat
+HubFrame = Welcome | Run | Cancel | Ack | Credit | Drain | Heartbeat
 AgentFrame = Hello | Output | Exit | Leaving | Heartbeat
 Frame = HubFrame | AgentFrame
 

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -21,11 +21,13 @@ from schemas import codec
 from schemas.frames import (
     CLOSE_REASONS,
     HEARTBEATS_MISSED,
+    OLDEST_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
     Ack,
     AgentFrame,
     Cancel,
     CloseCode,
+    Credit,
     Drain,
     Heartbeat,
     Hello,
@@ -40,7 +42,9 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # What RFC 6455 §7.4.1 calls a link that broke without a word.
-BROKEN_CODE = 1006
+BROKEN_CODE: Final = 1006
+# A stopping agent has better things to do than to wait for a hub that does not read.
+_LEAVE_SECONDS: Final = 2.0
 
 
 class LinkClosed(Exception):
@@ -82,17 +86,20 @@ class Connection:
         except BaseException:
             self._socket.transport.abort()
             raise
-        if welcome.protocol_version > PROTOCOL_VERSION:
+        if not OLDEST_PROTOCOL_VERSION <= welcome.protocol_version <= PROTOCOL_VERSION:
             raise await self._closed(
                 CloseCode.VERSION_UNSUPPORTED, f"the hub speaks version {welcome.protocol_version}"
             )
         self._interval_seconds = welcome.heartbeat_interval_seconds
         return welcome
 
-    async def carry(self) -> None:
-        """Read and write until the link ends; always raises, LinkClosed unless it is cancelled."""
+    async def carry(self, leave_reason: str | None) -> None:
+        """Read and write until the link ends; always raises, LinkClosed unless it is cancelled.
+
+        `leave_reason`: the agent was stopping before there was this link, and the hub is to know it; None: it was not.
+        """
         reader = asyncio.create_task(self._read(), name="link reader")
-        writer = asyncio.create_task(self._write(), name="link writer")
+        writer = asyncio.create_task(self._write(leave_reason), name="link writer")
         try:
             done, _ = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -109,9 +116,10 @@ class Connection:
                 self._socket.transport.abort()
 
     async def leave(self, reason: str) -> None:
-        """Tell the hub that the agent is stopping. Does nothing on a link that has ended."""
-        with contextlib.suppress(LinkClosed):
-            await self._send(Leaving(reason))
+        """Tell the hub that the agent is stopping. Does nothing on a link that has ended, or is stuck."""
+        with contextlib.suppress(LinkClosed, TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._send(Leaving(reason))
 
     async def hang_up(self) -> None:
         """Close the link as one that is done; `carry` then raises."""
@@ -135,7 +143,7 @@ class Connection:
                 self._receive(), HEARTBEATS_MISSED * self._interval_seconds, CloseCode.SILENT_PEER
             )
             match frame:
-                case Run() | Cancel() | Ack():
+                case Run() | Cancel() | Ack() | Credit():
                     try:
                         self._dispatcher.take(frame)
                     except TooManyCommands as error:
@@ -150,7 +158,9 @@ class Connection:
                 case Heartbeat() | None:
                     pass
 
-    async def _write(self) -> None:
+    async def _write(self, leave_reason: str | None) -> None:
+        if leave_reason is not None:
+            await self.leave(leave_reason)
         while True:
             frame: AgentFrame
             try:

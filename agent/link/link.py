@@ -1,10 +1,13 @@
 """Keeps a link to the hub: dial, greet, carry, and again, for as long as the agent lives."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from agent.dispatcher import Dispatcher
@@ -18,6 +21,9 @@ from schemas.frames import CloseCode, Hello
 
 _log = logging.getLogger(__name__)
 
+# An agent that is stopping has seconds to bring what it holds to the hub.
+_LEAVING_CAP_SECONDS: Final = 1.0
+
 MakeHello = Callable[[], Awaitable[Hello]]
 
 _ADVICE: Final = {
@@ -27,10 +33,18 @@ _ADVICE: Final = {
 }
 
 
-class Link:
-    """Owns the socket. `make_hello` is asked before every dial and must not take long.
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """How long not to dial. `is_asked`: it is the hub that wants it, so hurry is no reason to dial earlier."""
 
-    `run` until `leave`, which may be called once, from another task.
+    seconds: float
+    is_asked: bool = False
+
+
+class Link:
+    """Owns the socket. `make_hello` is asked before every dial and must not take long; what is held is added here.
+
+    `run` until `leave`, which may be called once, from another task, and then until the hub has what is held.
     """
 
     def __init__(
@@ -50,54 +64,74 @@ class Link:
         self._backoff = backoff
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
-        self._is_leaving = False
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a welcomed link."""
-        return self._connection is not None
+        self._leave_reason: str | None = None
+        self._is_leaving = asyncio.Event()
+        self._is_done = False
 
     async def run(self) -> None:
-        """Keep a link until `leave` has closed it. Raises Rejected, only with `exit_on_rejection`."""
+        """Keep a link until it is left. Raises Rejected, only with `exit_on_rejection`. Cancelling breaks the link.
+
+        The commands go on without it; whoever started the dispatcher ends them.
+        """
         while True:
-            delay = await self._once()
-            if self._is_leaving:
+            pause = await self._once()
+            if self._is_done or (self._is_leaving.is_set() and self._outbox.is_settled):
                 return
-            _log.info("dialling again", extra={"delay_seconds": round(delay, 2)})
-            await asyncio.sleep(delay)
+            await self._wait(pause)
 
     async def leave(self, reason: str) -> None:
-        """Tell the hub that the agent is going; commands that run go on until the link is hung up."""
-        self._is_leaving = True
+        """Tell the hub, on this link and on later ones, that the agent is going. Commands that run go on.
+
+        Without a link it is dialled soon, for as long as anything is held.
+        """
+        self._leave_reason = reason
+        self._is_leaving.set()
         if self._connection is not None:
             await self._connection.leave(reason)
 
     async def hang_up(self) -> None:
-        """Close the link, if there is one."""
+        """Close the link, if there is one, and dial no more."""
+        self._is_done = True
         if self._connection is not None:
             await self._connection.hang_up()
 
-    async def _once(self) -> float:
-        """One link from dial to end; returns the delay before the next."""
+    async def _wait(self, pause: _Pause) -> None:
+        until = self._loop.time() + pause.seconds
+        _log.info("dialling again", extra={"delay_seconds": round(pause.seconds, 2)})
+        if not pause.is_asked:
+            if self._is_leaving.is_set():
+                until = min(until, self._loop.time() + _LEAVING_CAP_SECONDS)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(until):
+                        await self._is_leaving.wait()
+                return
+        await asyncio.sleep(until - self._loop.time())
+
+    async def _once(self) -> _Pause:
+        """One link from dial to end; returns when to dial again."""
         hello = await self._make_hello()
         try:
             socket = await dial(self._settings, self._read_token, hello.agent_version)
         except Unreachable as error:
             _log.warning("the hub is not reached", extra={"hub_url": self._settings.hub_url, "error": str(error)})
-            return self._backoff.after_failure(self._loop.time(), error.retry_after_seconds)
+            delay = self._backoff.after_failure(self._loop.time(), error.retry_after_seconds)
+            return _Pause(delay, is_asked=error.retry_after_seconds is not None)
         except Rejected as rejected:
             return self._rejected(rejected)
         return await self._hold(socket, hello)
 
-    async def _hold(self, socket: ClientConnection, hello: Hello) -> float:
+    async def _hold(self, socket: ClientConnection, hello: Hello) -> _Pause:
         connection = Connection(socket, self._dispatcher, self._outbox)
         try:
-            welcome = await connection.greet(hello, self._settings.link.welcome_timeout_seconds)
+            welcome = await connection.greet(
+                msgspec.structs.replace(hello, held=self._outbox.held()), self._settings.link.welcome_timeout_seconds
+            )
         except LinkClosed as ended:
             _log.warning("the hub did not welcome the agent", extra={"code": ended.code, "reason": ended.reason})
             if ended.code == CloseCode.VERSION_UNSUPPORTED:
                 return self._rejected(Rejected(426, ended.reason))
-            return self._backoff.after_failure(self._loop.time())
+            return _Pause(self._backoff.after_failure(self._loop.time()))
         began = self._loop.time()
         _log.info(
             "connected to the hub",
@@ -107,22 +141,23 @@ class Link:
                 "cluster_id": self._settings.cluster_id,
             },
         )
-        self._dispatcher.begin(welcome.max_concurrent_commands)
         self._connection = connection
         try:
-            await connection.carry()
+            self._dispatcher.begin(welcome)
+            await connection.carry(self._leave_reason)
         except LinkClosed as ended:
-            return self._lost(connection, ended, self._loop.time() - began)
+            pause = self._lost(connection, ended, self._loop.time() - began)
+            await self._dispatcher.end_link(is_final=ended.code == CloseCode.REPLACED)
+            return pause
         finally:
             self._connection = None
-            # Without a way to take a command up again on the next link, one that nobody hears of must not go on.
-            await self._dispatcher.abandon()
+            self._outbox.pause()
         raise AssertionError("a link ends with LinkClosed")
 
-    def _lost(self, connection: Connection, ended: LinkClosed, lived_seconds: float) -> float:
+    def _lost(self, connection: Connection, ended: LinkClosed, lived_seconds: float) -> _Pause:
         now = self._loop.time()
         delay = self._backoff.after_loss(now, lived_seconds, ended.code)
-        level = logging.INFO if self._is_leaving or connection.redial_at is not None else logging.WARNING
+        level = logging.INFO if self._is_leaving.is_set() or connection.redial_at is not None else logging.WARNING
         _log.log(
             level,
             "the link has ended",
@@ -133,17 +168,18 @@ class Link:
                 "another agent has this cluster's link; if that is not meant to be, stop one of them",
                 extra={"cluster_id": self._settings.cluster_id},
             )
-            return delay
+            return _Pause(delay, is_asked=True)
         if connection.redial_at is None:
-            return delay
+            return _Pause(delay)
         # The hub has spread its agents by giving each a delay; one that it had to cut off is spread anew.
-        return max(connection.redial_at - now, 0.0 if ended.code == CloseCode.NORMAL else delay)
+        seconds = max(connection.redial_at - now, 0.0 if ended.code == CloseCode.NORMAL else delay)
+        return _Pause(seconds, is_asked=True)
 
-    def _rejected(self, rejected: Rejected) -> float:
+    def _rejected(self, rejected: Rejected) -> _Pause:
         _log.error(
             "the hub rejects this agent",
             extra={"status": rejected.status, "answer": str(rejected), "advice": _ADVICE[rejected.status]},
         )
         if self._settings.exit_on_rejection:
             raise rejected
-        return self._backoff.after_rejection()
+        return _Pause(self._backoff.after_rejection(), is_asked=True)

@@ -7,17 +7,20 @@ their order, and no command waits for another's.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from aiohttp import WSMsgType, web
 
 from hub.settings import Agents
 from schemas import codec
 from schemas.frames import (
     CLOSE_REASONS,
+    UNBOUNDED,
     Ack,
+    Cancel,
     CloseCode,
     Exit,
     Heartbeat,
@@ -30,7 +33,9 @@ from schemas.frames import (
 
 _log = logging.getLogger(__name__)
 
-Collect = Callable[[Output | Exit], Awaitable[None]]
+Collect = Callable[[str, Output | Exit], Awaitable[None]]
+# Ends a command whose frames have a gap, or are too many.
+Drop = Callable[[str, str], Coroutine[Any, Any, None]]
 
 # Unstored bytes of one agent the hub holds; beyond, it stops reading that socket until the store has caught up.
 _MAX_UNSTORED_BYTES: Final = 1024 * 1024
@@ -42,6 +47,8 @@ _ACK_MAX_BYTES: Final = 256 * 1024
 # What an agent may send of one command beyond `max_output_bytes`: stderr and the rounding of frames.
 OUTPUT_SLACK_BYTES: Final = 2 * 1024 * 1024
 _CLOSE_SECONDS: Final = 3.0
+# What may wait to be sent to one agent: many times what an honest one is ever sent at once.
+_MAX_UNSENT_BYTES: Final = 8 * 1024 * 1024
 # A frame of so many bytes never fills a transport's buffer (64 KiB) alone; asyncio's timeout costs 4 µs a time.
 _UNHINDERED_BYTES: Final = 16 * 1024
 # When a link breaks, frames that arrived before it did have this long to be stored.
@@ -50,9 +57,13 @@ _SETTLE_SECONDS: Final = 10.0
 
 @dataclass(slots=True)
 class _Running:
-    """A command this connection carries. `stored` is the last task of its chain."""
+    """A command this connection carries. `next_seq` is the number its next frame has, `stored` the last task of its
+    chain.
+    """
 
     bytes_left: int
+    next_seq: int = 1
+    has_exit: bool = False
     stored: asyncio.Task[None] | None = None
 
 
@@ -66,17 +77,23 @@ class Connection:
         hello: Hello,
         token_id: str,
         collect: Collect,
+        drop: Drop,
         settings: Agents,
     ) -> None:
         self.cluster_id = hello.cluster_id
         self.hello = hello
         self.token_id = token_id
         self.is_leaving = False
+        self._is_closing = False
         self._socket = socket
         self._transport = transport
         self._collect = collect
+        self._drop = drop
         self._settings = settings
         self._running: dict[str, _Running] = {}
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._has_ended = asyncio.Event()
         self._unstored_bytes = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -103,16 +120,45 @@ class Connection:
         """For how long nothing was sent."""
         return self._loop.time() - self._sent_at
 
+    @property
+    def boot_id(self) -> str:
+        """The agent process at the other end."""
+        return self.hello.boot_id
+
+    def carries(self, result_id: str) -> bool:
+        """Whether a command was sent over this link, or resumed on it, and has not ended."""
+        return result_id in self._running
+
+    def forget_held(self) -> None:
+        """Let go of what of the hello is for its moment only; it may be half a megabyte."""
+        self.hello = msgspec.structs.replace(self.hello, held=[], policy={}, executors={})
+
+    def take_up(self, resumed: Mapping[str, int], bytes_left: Mapping[str, int]) -> None:
+        """Carry commands of an earlier link: `{result_id: highest stored number}`, and what that link left of the bytes
+        they may send; what an earlier hub process knew of that is gone.
+        """
+        for result_id, seq in resumed.items():
+            self._carry(result_id, _Running(bytes_left.get(result_id, UNBOUNDED), next_seq=seq + 1))
+
+    def bytes_left(self) -> dict[str, int]:
+        """How much output each command that it carries may still send."""
+        return {result_id: running.bytes_left for result_id, running in self._running.items()}
+
     async def send(self, frame: HubFrame) -> bool:
         """Send one frame. False: the link is broken, or the agent did not take it in time and is cut off."""
         if isinstance(frame, Run):
             if self.is_leaving:
                 return False
-            self._running[frame.result_id] = _Running(frame.max_output_bytes + OUTPUT_SLACK_BYTES)
+            full_bytes = 0 if frame.contract is None else frame.contract.max_full_bytes
+            self._carry(frame.result_id, _Running(frame.max_output_bytes + full_bytes + OUTPUT_SLACK_BYTES))
         self._sent_at = self._loop.time()
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if unsent_bytes > _MAX_UNSENT_BYTES:
+            self.close_soon(CloseCode.SLOW_PEER)
+            return False
         text = codec.encode(frame)
         try:
-            if len(text) < _UNHINDERED_BYTES and not self._transport.get_write_buffer_size():
+            if len(text) < _UNHINDERED_BYTES and not unsent_bytes:
                 await self._socket.send_str(text)  # goes into an empty buffer: there is nothing to wait for
             else:
                 async with asyncio.timeout(self._settings.send_timeout_seconds):
@@ -153,15 +199,42 @@ class Connection:
                 case Heartbeat() | None:
                     pass
 
-    async def settle(self) -> list[str]:
-        """After `read`: finish storing what arrived. Returns the ids of the commands that are now nobody's."""
+    async def settle(self) -> None:
+        """After `read`: finish storing what arrived."""
         if self._ack_timer is not None:
             self._ack_timer.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_SETTLE_SECONDS)
         for task in self._tasks:
             task.cancel()
-        return list(self._running)
+
+    def end(self) -> None:
+        """After `settle`: whoever waits in `ended` or `idle` goes on."""
+        self._has_ended.set()
+        self._is_idle.set()
+
+    async def ended(self) -> None:
+        """Wait until the link is over and all that came of it is dealt with."""
+        await self._has_ended.wait()
+
+    async def idle(self, timeout_seconds: float) -> bool:
+        """Wait until no command runs on this link, or it is over; False: the time was not enough."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._is_idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def cancel_all(self, reason: str) -> None:
+        """Have the agent end whatever runs on this link."""
+        for result_id in self._running:
+            self.send_soon(Cancel(result_id, reason))
+
+    def cut(self) -> None:
+        """Break the link at once: nobody is at its other end any more."""
+        self._transport.abort()
+        self._has_room.set()  # a reader that waits for the store ends now; what is not stored will come again
 
     async def close(self, code: int, detail: str = "") -> None:
         """Close the link, saying why on both sides; a peer that does not take it within some seconds is cut off."""
@@ -180,7 +253,18 @@ class Connection:
 
     def close_soon(self, code: int, detail: str = "") -> None:
         """Close the link from a task of its own, for callers that must not wait for the peer."""
-        self._own(self.close(code, detail), f"close {self.cluster_id}")
+        if not self._is_closing:
+            self._is_closing = True
+            self._own(self.close(code, detail), f"close {self.cluster_id}")
+
+    def _carry(self, result_id: str, running: _Running) -> None:
+        self._running[result_id] = running
+        self._is_idle.clear()
+
+    def _uncarry(self, result_id: str) -> None:
+        self._running.pop(result_id, None)
+        if not self._running:
+            self._is_idle.set()
 
     async def _take(self, frame: Output | Exit, size: int) -> None:
         running = self._running.get(frame.result_id)
@@ -188,13 +272,24 @@ class Connection:
             # Ended by the hub meanwhile, or never of this link: nobody wants it, and the agent need not keep it.
             self._acknowledge(frame.result_id, _last_seq(frame), size)
             return
+        last_seq = _last_seq(frame)
+        if last_seq < running.next_seq or running.has_exit:
+            return  # a second time; the first one is acknowledged once it is stored
+        if frame.seq > running.next_seq:
+            self._uncarry(frame.result_id)
+            detail = f"number {running.next_seq} of its output was due and {frame.seq} came"
+            self._own(self._drop_quietly(frame.result_id, detail), f"drop {frame.result_id}")
+            self._acknowledge(frame.result_id, last_seq, size)
+            return
         chunks = frame.chunks if isinstance(frame, Exit) else [frame]
         running.bytes_left -= sum(len(chunk.data) for chunk in chunks)
         if running.bytes_left < 0:
+            self._uncarry(frame.result_id)  # else it would be resumed, and the next link closed as well
+            self._own(self._drop(frame.result_id, "It sent more output than it was allowed"), f"drop {frame.result_id}")
             await self.close(CloseCode.PROTOCOL_VIOLATION, "more output than the command was allowed")
             return
-        if isinstance(frame, Exit):
-            del self._running[frame.result_id]
+        running.next_seq = last_seq + 1
+        running.has_exit = isinstance(frame, Exit)
         self._unstored_bytes += size
         if self._unstored_bytes >= _MAX_UNSTORED_BYTES:
             self._has_room.clear()
@@ -207,7 +302,7 @@ class Connection:
         try:
             if before is not None and not before.done():
                 await asyncio.wait([before])
-            await self._collect(frame)
+            await self._collect(self.cluster_id, frame)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - a border: logged, and life goes on
@@ -217,7 +312,14 @@ class Connection:
             self._unstored_bytes -= size
             if self._unstored_bytes < _MAX_UNSTORED_BYTES:
                 self._has_room.set()
+        if isinstance(frame, Exit):
+            self._uncarry(frame.result_id)
         self._acknowledge(frame.result_id, _last_seq(frame), size)
+
+    async def _drop_quietly(self, result_id: str, detail: str) -> None:
+        _log.error("output of a command is missing", extra={"result_id": result_id, "detail": detail})
+        await self.send(Cancel(result_id, "output is missing"))
+        await self._drop(result_id, f"Part of its output did not arrive: {detail}")
 
     def _acknowledge(self, result_id: str, seq: int, size: int) -> None:
         self._acks[result_id] = seq

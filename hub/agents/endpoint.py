@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import random
+from typing import Final
 
 from aiohttp import WSMsgType, web
 
-from hub.agents.connection import Collect, Connection
+from hub.agents.connection import Collect, Connection, Drop
 from hub.agents.registry import Registry
 from hub.errors import Draining, Forbidden, Unavailable, UpgradeRequired
-from hub.ratelimits import per_second
+from hub.ratelimits import Pace
 from hub.records import Token
 from hub.settings import Agents
 from schemas import codec
@@ -17,6 +18,7 @@ from schemas.frames import (
     CLOSE_REASONS,
     CLUSTER_HEADER,
     MAX_FRAME_BYTES,
+    OLDEST_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
     SUBPROTOCOL,
     CloseCode,
@@ -26,16 +28,21 @@ from schemas.frames import (
 
 _log = logging.getLogger(__name__)
 
+# One cluster may take this part of all admissions: whoever has its token must not keep other clusters out.
+_SHARES: Final = 10
+
 
 class Endpoint:
     """Admits agents."""
 
-    def __init__(self, registry: Registry, collect: Collect, hub_version: str, settings: Agents) -> None:
+    def __init__(self, registry: Registry, collect: Collect, drop: Drop, hub_version: str, settings: Agents) -> None:
         self._registry = registry
         self._collect = collect
+        self._drop = drop
         self._hub_version = hub_version
         self._settings = settings
-        self._admissions = per_second(settings.admissions_per_second)
+        self._pace = Pace(settings.admissions_per_second)
+        self._pace_of_one = Pace(max(1, settings.admissions_per_second // _SHARES))
         self._is_draining = False
 
     def drain(self) -> None:
@@ -61,14 +68,22 @@ class Endpoint:
         if hello is None:
             return socket
         assert request.transport is not None  # else there was no hello
-        connection = Connection(socket, request.transport, hello, token.token_id, self._collect, self._settings)
-        welcome = Welcome(
-            hub_version=self._hub_version,
-            heartbeat_interval_seconds=self._settings.heartbeat_interval_seconds,
-            max_concurrent_commands=self._settings.max_concurrent_commands,
-            resume=dict.fromkeys((held.result_id for held in hello.held), None),
+        connection = Connection(
+            socket, request.transport, hello, token.token_id, self._collect, self._drop, self._settings
         )
-        if await connection.send(welcome):
+
+        def welcome(resume: dict[str, int | None]) -> Welcome:
+            return Welcome(
+                hub_version=self._hub_version,
+                heartbeat_interval_seconds=self._settings.heartbeat_interval_seconds,
+                max_concurrent_commands=self._settings.max_concurrent_commands,
+                max_concurrent_streams=self._settings.max_concurrent_streams,
+                window_bytes=self._settings.window_bytes,
+                protocol_version=min(PROTOCOL_VERSION, hello.protocol_version),
+                resume=resume,
+            )
+
+        if await self._registry.admit(connection, welcome):
             await self._registry.hold(connection)
         return socket
 
@@ -86,8 +101,7 @@ class Endpoint:
             )
         if len(self._registry) >= self._settings.max_connections:
             raise Unavailable("The hub holds as many agents as it may (agents.max_connections)", retry_after=30)
-        draw = self._admissions.draw("agents")
-        if draw is not None and not draw.is_allowed:
+        if not (self._pace_of_one.admit(token.cluster_id) and self._pace.admit("agents")):
             raise Unavailable("Too many agents connect at once", retry_after=random.randint(1, 5))  # noqa: S311
 
     async def _hello(self, socket: web.WebSocketResponse, token: Token) -> Hello | None:
@@ -109,8 +123,11 @@ class Endpoint:
             else:
                 if not isinstance(hello, Hello):
                     code, detail = CloseCode.PROTOCOL_VIOLATION, "hello expected"
-                elif hello.protocol_version < PROTOCOL_VERSION:
-                    code, detail = CloseCode.VERSION_UNSUPPORTED, f"the hub speaks version {PROTOCOL_VERSION}"
+                elif hello.protocol_version < OLDEST_PROTOCOL_VERSION:
+                    code, detail = (
+                        CloseCode.VERSION_UNSUPPORTED,
+                        f"the hub speaks versions {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}",
+                    )
                 elif hello.cluster_id != token.cluster_id:
                     code, detail = (
                         CloseCode.PROTOCOL_VIOLATION,

@@ -1,19 +1,26 @@
 """Commands and results over REST."""
 
-from typing import Any
+import time
+from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from hub import keys
+from hub.api import preferences
 from hub.api.documentation import endpoint
 from hub.api.validation import Quick
+from hub.errors import OutputExpired
 from hub.records import OutputText, Result
 from hub.responses import json_response
 from hub.services.commands import Answer, Request
 from schemas.api import commands as wire
 from schemas.api.fields import rfc3339
+from schemas.frames import Contract
 
-_NOTHING = OutputText("", "")
+# Why a command ended that a client cancelled.
+CANCELLED: Final = "the client cancelled it"
+_NOTHING: Final = OutputText("", "")
 
 
 @endpoint(
@@ -25,40 +32,83 @@ _NOTHING = OutputText("", "")
     quick=Quick(wire.QuickExecute, wire.ExecuteHeaders),
     also={202: wire.Result},
     errors=(403, 404, 409, 503),
-    links={"get_result": "result_id"},
+    links=dict.fromkeys(("get_result", "cancel_result", "stream_result"), "result_id"),
 )
 async def execute(request: web.Request) -> web.Response:
-    """Answers when the command ends, however it ends; with `Prefer: respond-async` once it is accepted."""
+    """Answers when the command ends, however it ends; with `Prefer: respond-async` once it is accepted. A caller that
+    leaves cancels the command, unless it has an `Idempotency-Key`.
+    """
     body, headers = request[keys.BODY], request[keys.HEADERS]
-    wanted = Request(
+    wanted = preferences.read(request.headers.getall("Prefer")) if "prefer" in headers else preferences.NONE
+    asked = Request(
         cluster_id=body["cluster_id"],
         session_id=body["session_id"],
         command_type=body["command_type"],
         args=body["args"],
-        timeout_seconds=body.get("timeout") or headers.get("timeout") or wire.DEFAULT_TIMEOUT_SECONDS,
+        timeout_seconds=body.get("timeout") or headers.get("timeout"),
         idempotency_key=headers.get("idempotency_key"),
+        max_output_bytes=body.get("max_output_bytes"),
+        contract=contract(body.get("grep"), body.get("tail_lines"), body.get("max_lines")),
+        keep_full_output=body.get("keep_full_output", False),
+        wait_seconds=wanted.wait_seconds or 0,
     )
     service, caller = request.app[keys.COMMANDS], request[keys.CALLER]
-    preferences = {part.strip().lower() for part in headers.get("prefer", "").split(",")}
-    if "respond-async" in preferences:
-        result = await service.start(caller, wanted)
-        applied = {"Preference-Applied": "respond-async", "Location": f"/debug/result/{result.result_id}"}
-        return _respond(request, Answer(result, _NOTHING), status=202, headers=applied)
-    return _respond(request, await service.execute(caller, wanted))
+    if not wanted.is_async:
+        return _respond(request, await service.execute(caller, asked), headers=wanted.applied())
+    give_up_at = time.monotonic() + asked.wait_seconds
+    answer, status = Answer(await service.start(caller, asked), _NOTHING), 202
+    if asked.wait_seconds:
+        patience = max(0.0, give_up_at - time.monotonic())
+        answer = await service.get(caller, answer.result.result_id, wait_seconds=patience, limit=_most_output(request))
+        status = 202 if answer.result.is_open else 200
+    applied = wanted.applied() | {"Location": f"/debug/result/{answer.result.result_id}"}
+    return _respond(request, answer, status=status, headers=applied)
 
 
-@endpoint("Look at a result", wire.Result, tag="commands", query=wire.ResultQuery, errors=(404,))
+@endpoint(
+    "Look at a result",
+    wire.Result,
+    tag="commands",
+    query=wire.ResultQuery,
+    errors=(404, 410),
+)
 async def get_result(request: web.Request) -> web.Response:
     """Of a command that runs or has ended; `wait` for its end, read a large output by `offset` and `limit`."""
     query = request[keys.QUERY]
+    offset, is_full = query.get("offset"), query["full"]
     answer = await request.app[keys.COMMANDS].get(
         request[keys.CALLER],
         request.match_info["result_id"],
         wait_seconds=query["wait"],
-        offset=query["offset"],
-        limit=query.get("limit"),
+        offset=offset or 0,
+        limit=query.get("limit", _most_output(request)),
+        is_full=is_full,
     )
-    return json_response(dump(answer))
+    return json_response(dump(answer if is_full else _of_what_is_held(answer, offset)))
+
+
+@endpoint(
+    "Cancel a command",
+    wire.Result,
+    tag="commands",
+    also={202: wire.Result},
+    errors=(404, 503),
+)
+async def cancel_result(request: web.Request) -> web.Response:
+    """Answers when it has ended, with its output so far; one that had ended stays as it is. 202: it has not ended yet,
+    but will.
+    """
+    service, caller, result_id = request.app[keys.COMMANDS], request[keys.CALLER], request.match_info["result_id"]
+    await service.cancel(caller, result_id, CANCELLED)
+    answer = await service.get(caller, result_id, limit=_most_output(request))
+    return _respond(request, answer, status=202 if answer.result.is_open else 200)
+
+
+def contract(grep: str | None, tail_lines: int | None, max_lines: int | None) -> Contract | None:
+    """The rules a request has for its output; None: none."""
+    if grep is None and tail_lines is None and max_lines is None:
+        return None
+    return Contract(grep=grep, tail_lines=tail_lines, max_lines=max_lines)
 
 
 def dump(answer: Answer) -> dict[str, Any]:
@@ -73,10 +123,13 @@ def dump(answer: Answer) -> dict[str, Any]:
         "status": result.status,
         "output": output.stdout,
         "error": _error(result, output.stderr),
+        "reason": result.reason,
         "exit_code": result.exit_code,
-        "truncated": result.omitted_bytes > 0,
+        "truncated": result.is_truncated,
         "output_bytes": result.output_bytes,
         "omitted_bytes": result.omitted_bytes,
+        "omitted_lines": result.omitted_lines,
+        "expired_bytes": result.expired_bytes,
         "executor": result.executor,
         "execution_time_ms": result.execution_time_ms,
         "executed_at": rfc3339(result.accepted_at),
@@ -86,11 +139,36 @@ def dump(answer: Answer) -> dict[str, Any]:
     }
 
 
+def dump_ending(result: Result) -> dict[str, Any]:
+    """The same without output, for those who have read it; `error` is the reason alone."""
+    content = dump(Answer(result, _NOTHING))
+    del content["output"]
+    return content
+
+
 def _error(result: Result, stderr: str) -> str | None:
     if result.reason is None:
         return stderr or None
     separator = "" if not stderr or stderr.endswith("\n") else "\n"
     return f"{stderr}{separator}{result.reason}"
+
+
+def _of_what_is_held(answer: Answer, offset: int | None) -> Answer:
+    """The answer with what has expired as of its output, which was read after the result. Raises OutputExpired."""
+    result, start = answer.result, answer.output.start
+    # A part begins with a whole character, up to three bytes behind what was asked for.
+    expired_bytes = max(result.expired_bytes, start if start > (offset or 0) + 3 else 0)
+    if offset is not None and offset < expired_bytes:
+        message = f"The first {expired_bytes} bytes of this stream are no longer held; ask from details.first_offset on"
+        raise OutputExpired(message, details={"result_id": result.result_id, "first_offset": expired_bytes})
+    if expired_bytes == result.expired_bytes:
+        return answer
+    return Answer(msgspec.structs.replace(result, expired_bytes=expired_bytes), answer.output)
+
+
+def _most_output(request: web.Request) -> int:
+    """How much output an answer carries where nobody said how much: of a stream there may be a great deal."""
+    return request.app[keys.SETTINGS].commands.max_output_bytes
 
 
 def _respond(

@@ -94,15 +94,16 @@ def endpoint(
     headers: type[Schema] | None = None,
     quick: Quick | None = None,
     also: Mapping[int, type[Schema]] | None = None,
+    media_type: str = "application/json",
     errors: Sequence[int] = (),
     links: Mapping[str, str] | None = None,
 ) -> Callable[[T], T]:
     """Declare a handler: what it takes is checked before it runs, what it answers is documented.
 
     The handler's docstring is the operation's description. `errors` are the statuses beyond those every route has;
-    `also` are successes beside `status`. `quick` reads a plain request without the schemas. `links` map the
-    operations that go on from here to the field of the answer that they take in their path:
-    `{"get_session": "session_id"}`.
+    `also` are successes beside `status`. `response` is the schema of one line where the `media_type` is one of lines.
+    `quick` reads a plain request without the schemas. `links` map the operations that go on from here to the field of
+    the answer that they take in their path: `{"get_session": "session_id"}`.
     """
 
     def declare(handler: T) -> T:
@@ -118,6 +119,7 @@ def endpoint(
         declared: dict[str, Any] = handler.__apispec__  # type: ignore[attr-defined]
         declared["errors"] = (*errors, *((413, 415) if body is not None else ()))
         declared["links"] = links or {}
+        declared["media_type"] = media_type
         for code, schema in {status: response, **(also or {})}.items():
             if schema is not None:
                 response_schema(schema, code)(handler)
@@ -209,7 +211,7 @@ class OpenApi(AiohttpApiSpec):  # type: ignore[misc]
             operation["security"] = []
         everywhere = () if is_public else (400, 401, 429)
         operation["responses"] = {
-            code: _success(int(code), declared.get("schema"), data["links"])
+            code: _success(int(code), declared.get("schema"), data["links"], data["media_type"])
             for code, declared in data["responses"].items()
         } | {str(code): _error(code) for code in sorted({*everywhere, *data["errors"], 500})}
         self.spec.path(path=url_path, operations={method: operation})
@@ -248,7 +250,7 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(Path(swagger_ui_path) / name, headers=headers | {"Content-Type": _ASSETS[name]})
 
 
-def _success(code: int, schema: Schema | None, links: Mapping[str, str]) -> dict[str, Any]:
+def _success(code: int, schema: Schema | None, links: Mapping[str, str], media_type: str) -> dict[str, Any]:
     response: dict[str, Any] = {"description": web.Response(status=code).reason, "headers": dict(_HEADERS)}
     if code in (201, 202):
         response["headers"]["Location"] = {"description": "Where it is.", "schema": {"type": "string"}}
@@ -258,7 +260,7 @@ def _success(code: int, schema: Schema | None, links: Mapping[str, str]) -> dict
             for operation, field in links.items()
         }
     if schema is not None:
-        response["content"] = {"application/json": {"schema": schema}}
+        response["content"] = {media_type: {"schema": schema}}
     return response
 
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from hub import keys
-from hub.api import agents, api_keys, clusters, commands, documentation, health, sessions
+from hub.api import agents, api_keys, clusters, commands, documentation, health, sessions, stream
 from hub.keys import Access, Policy
 from schemas.frames import CONNECT_PATH
 
@@ -19,9 +19,17 @@ ROUTES = (
     ("POST", "/debug/session", sessions.open_session, Policy(Access.KEY, "session")),
     ("GET", "/debug/session/{session_id}", sessions.get_session, _STANDARD),
     ("DELETE", "/debug/session/{session_id}", sessions.close_session, _STANDARD),
+    (
+        "GET",
+        "/debug/session/{session_id}/stream",
+        stream.stream_session,
+        Policy(Access.KEY, "standard", is_socket=True),
+    ),
     ("GET", "/debug/sessions", sessions.list_sessions, _STANDARD),
     ("POST", "/debug/execute", commands.execute, Policy(Access.KEY, "execute")),
     ("GET", "/debug/result/{result_id}", commands.get_result, _STANDARD),
+    ("DELETE", "/debug/result/{result_id}", commands.cancel_result, _STANDARD),
+    ("GET", "/debug/result/{result_id}/stream", stream.stream_result, _STANDARD),
     ("GET", "/clusters", clusters.list_clusters, _STANDARD),
     ("GET", "/clusters/{cluster_id}/status", clusters.get_status, _STANDARD),
     ("GET", "/admin/clusters", clusters.list_clusters, _STANDARD),
@@ -41,7 +49,7 @@ def add_routes(app: web.Application) -> None:
     """Put the table into the application."""
     policies: dict[web.AbstractRoute, Policy] = {}
     for method, path, handler, policy in ROUTES:
-        if method == "GET" and policy.access is not Access.AGENT:
+        if method == "GET" and policy.access is not Access.AGENT and not policy.is_socket:
             routes = [
                 app.router.add_route("HEAD", path, handler),
                 app.router.add_route(method, path, handler),

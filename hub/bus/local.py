@@ -1,8 +1,10 @@
 """The bus of a hub that is one process: method calls and futures."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
-from hub.bus.base import Deliver, Ended, OnEnded
+from hub.bus.base import ClusterEvent, Deliver, Ended, Event, OnEnded, OnEvent, OnStored, Post, Presence, Stored
 from schemas.frames import HubFrame
 
 
@@ -11,32 +13,44 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._deliver: Deliver | None = None
-        self._connected: set[str] = set()
-        self._callbacks: list[OnEnded] = []
+        self._post: Post | None = None
+        self._connected: dict[str, Presence] = {}
+        self._on_ended: list[OnEnded] = []
+        self._on_output: list[OnStored] = []
+        self._listeners: list[OnEvent] = []
         self._watches: dict[str, list[asyncio.Future[Ended]]] = {}
 
-    def serve(self, deliver: Deliver) -> None:
+    def serve(self, deliver: Deliver, post: Post) -> None:
         """See Bus."""
         self._deliver = deliver
+        self._post = post
 
-    def announce(self, cluster_id: str, *, is_connected: bool) -> None:
+    def announce(self, cluster_id: str, presence: Presence | None) -> None:
         """See Bus."""
-        if is_connected:
-            self._connected.add(cluster_id)
+        was_connected = cluster_id in self._connected
+        if presence is not None:
+            self._connected[cluster_id] = presence
         else:
-            self._connected.discard(cluster_id)
+            self._connected.pop(cluster_id, None)
+        if was_connected is not (presence is not None):
+            self.publish_event(ClusterEvent("disconnected" if presence is None else "connected", cluster_id))
 
-    def is_connected(self, cluster_id: str) -> bool:
+    def presence(self, cluster_id: str) -> Presence | None:
         """See Bus."""
-        return cluster_id in self._connected
+        return self._connected.get(cluster_id)
 
     async def deliver(self, cluster_id: str, frame: HubFrame) -> bool:
         """See Bus."""
         return self._deliver is not None and await self._deliver(cluster_id, frame)
 
+    def post(self, cluster_id: str, frame: HubFrame) -> None:
+        """See Bus."""
+        if self._post is not None:
+            self._post(cluster_id, frame)
+
     def publish(self, ended: Ended) -> None:
         """See Bus."""
-        for callback in self._callbacks:
+        for callback in self._on_ended:
             callback(ended)
         for watch in self._watches.get(ended.result.result_id, ()):
             if not watch.done():
@@ -44,7 +58,30 @@ class LocalBus:
 
     def on_ended(self, callback: OnEnded) -> None:
         """See Bus."""
-        self._callbacks.append(callback)
+        self._on_ended.append(callback)
+
+    def publish_output(self, stored: Stored) -> None:
+        """See Bus."""
+        for callback in self._on_output:
+            callback(stored)
+
+    def on_output(self, callback: OnStored) -> None:
+        """See Bus."""
+        self._on_output.append(callback)
+
+    def publish_event(self, event: Event) -> None:
+        """See Bus."""
+        for callback in tuple(self._listeners):
+            callback(event)
+
+    @contextlib.contextmanager
+    def listen(self, callback: OnEvent) -> Iterator[None]:
+        """See Bus."""
+        self._listeners.append(callback)
+        try:
+            yield
+        finally:
+            self._listeners.remove(callback)
 
     def watch(self, result_id: str) -> "_Watch":
         """See Bus."""

@@ -1,5 +1,7 @@
 """Who asks: the API key of a client, or the token of an agent. A route says which with `access`."""
 
+import base64
+import binascii
 from typing import Final
 
 from aiohttp import web
@@ -11,8 +13,10 @@ from hub.keys import Access
 from hub.middleware.ratelimit import draw_address, policy_of
 from hub.middleware.request_id import CORRELATION_HEADER, PRINTABLE
 from hub.services.caller import Caller
+from schemas.stream import BEARER_SUBPROTOCOL_PREFIX
 
 SERVICE_HEADER: Final = "X-Service-Identity"
+PROTOCOL_HEADER: Final = "Sec-WebSocket-Protocol"
 
 
 @web.middleware
@@ -30,9 +34,11 @@ async def auth_middleware(request: web.Request, handler: Handler) -> web.StreamR
 
 
 async def _identify(request: web.Request) -> None:
-    match policy_of(request).access:
+    policy = policy_of(request)
+    match policy.access:
         case Access.KEY:
-            key = await request.app[keys.API_KEYS].authenticate(bearer(request))
+            secret = _socket_secret(request) if policy.is_socket else bearer(request)
+            key = await request.app[keys.API_KEYS].authenticate(secret)
             request[keys.CALLER] = Caller(
                 key=key,
                 correlation_id=request[keys.CORRELATION_ID],
@@ -51,6 +57,36 @@ def bearer(request: web.Request) -> str:
     if scheme.lower() != "bearer" or not secret.strip().isascii():
         raise Unauthorized
     return secret.strip()
+
+
+def _socket_secret(request: web.Request) -> str:
+    """The key of a client that asks for a socket: of the Authorization header, else among its subprotocols.
+
+    Raises Unauthorized, and InvalidRequest where the subprotocols do not come in one line: aiohttp reads the first one
+    only, and would log the key that stands in it when our own subprotocol stands in the second.
+    """
+    lines = request.headers.getall(PROTOCOL_HEADER, [])
+    if len(lines) > 1:
+        message = f"{PROTOCOL_HEADER} must be sent once, with all subprotocols in one line"
+        raise InvalidRequest(message, field=PROTOCOL_HEADER, code="invalid_value")
+    if "Authorization" in request.headers:
+        return bearer(request)
+    offered = [name.strip() for name in "".join(lines).split(",")]
+    found = [name for name in offered if name.startswith(BEARER_SUBPROTOCOL_PREFIX)]
+    if len(found) != 1:
+        raise Unauthorized
+    return _decoded(found[0].removeprefix(BEARER_SUBPROTOCOL_PREFIX))
+
+
+def _decoded(text: str) -> str:
+    """base64url without padding (RFC 4648 §5) of an ASCII text. Raises Unauthorized."""
+    try:
+        secret = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise Unauthorized from None
+    if not secret or "=" in text:
+        raise Unauthorized
+    return secret
 
 
 def _header(request: web.Request, name: str) -> str | None:

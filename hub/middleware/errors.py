@@ -10,9 +10,8 @@ from aiohttp.typedefs import Handler
 
 from hub import logs
 from hub.errors import HubError
-from hub.responses import json_response
+from hub.responses import details_of, json_response
 from schemas import errors as catalogue
-from schemas.api.fields import rfc3339
 from schemas.errors import ErrorCode
 
 _log = logging.getLogger(__name__)
@@ -33,16 +32,13 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
     try:
         return await handler(request)
     except HubError as error:
-        details = dict(error.details)
-        if "last_seen" in details:
-            details["last_seen"] = rfc3339(details["last_seen"])
-        return body(error.row, error.message, details, error.headers)
+        return body(error.row, error.message, details_of(error), error.headers)
     except web.HTTPException as error:
         if error.status < 400:
             raise
         row, message = _HTTP.get(error.status, (catalogue.INVALID_REQUEST, error.reason))
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        details = {} if error.status in _HTTP else {"field": "request", "code": "malformed"}
+        details: dict[str, Any] = {} if error.status in _HTTP else {"field": "request", "code": "malformed"}
         return body(row, message, details, headers)
     except asyncio.CancelledError:
         raise

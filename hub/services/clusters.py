@@ -118,8 +118,7 @@ class ClusterService:
         if ended is None:
             raise NotFound(f"Cluster not found: {cluster_id}")
         for session in ended:
-            for result_id in session.open_results:
-                await self._dispatcher.cancel(cluster_id, result_id, "the cluster was removed")
+            await self._dispatcher.end_session(session, "the cluster was removed")
         self._registry.close_cluster(cluster_id)
         _log.info("cluster removed", extra={"cluster_id": cluster_id, "by": caller.key.key_id})
 
@@ -149,7 +148,7 @@ class ClusterService:
         _log.info("agent token revoked", extra={"cluster_id": cluster_id, "token_id": token_id})
 
     def _view(self, cluster: Cluster) -> ClusterView:
-        is_connected = self._bus.is_connected(cluster.cluster_id)
+        is_connected = self._bus.presence(cluster.cluster_id) is not None
         last_seen = self._registry.last_seen(cluster.cluster_id) or cluster.last_seen
         return ClusterView(cluster, "connected" if is_connected else "disconnected", last_seen)
 

@@ -58,6 +58,15 @@ class KeyService:
             raise Unauthorized
         return key
 
+    async def is_valid(self, key: Key) -> bool:
+        """Whether a key that was authenticated a while ago would still be; for sockets that stay open."""
+        if key.expires_at is not None and key.expires_at <= time.time():
+            return False
+        try:
+            return key.secret_hash in self._known or await self._find(key.secret_hash) is not None
+        except Unauthorized:
+            return False
+
     async def _find(self, secret_hash: str) -> Key:
         key = await self._store.find_key(secret_hash)
         if key is None or not hmac.compare_digest(key.secret_hash, secret_hash):

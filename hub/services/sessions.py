@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from hub.bus.base import Bus, SessionEvent
 from hub.dispatcher import Dispatcher
 from hub.errors import NotFound
-from hub.records import EndedSession, Session, SessionPage, SessionStatus
+from hub.records import Session, SessionPage, SessionStatus
 from hub.services.caller import Caller
 from hub.services.clusters import ClusterService
 from hub.store.base import Store
@@ -20,8 +20,9 @@ _log = logging.getLogger(__name__)
 class SessionService:
     """Everything about sessions."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, clusters: ClusterService) -> None:
+    def __init__(self, store: Store, bus: Bus, dispatcher: Dispatcher, clusters: ClusterService) -> None:
         self._store = store
+        self._bus = bus
         self._dispatcher = dispatcher
         self._clusters = clusters
 
@@ -42,6 +43,7 @@ class SessionService:
             service_identity=caller.service_identity,
         )
         await self._store.add_session(session)
+        self._bus.publish_event(SessionEvent("created", session))
         return session
 
     async def get(self, caller: Caller, session_id: str) -> Session:
@@ -66,22 +68,18 @@ class SessionService:
 
     async def close(self, caller: Caller, session_id: str) -> Session:
         """Close a session and cancel what runs in it; one that ended before stays as it is. Raises NotFound."""
-        await self.get(caller, session_id)
+        before = await self.get(caller, session_id)
         ended = await self._store.close_session(session_id, time.time())
         if ended is None:
             raise NotFound(f"Session not found: {session_id}")
-        await self.cancel_commands([ended], "the session was closed")
+        if before.status == "active":
+            await self._dispatcher.end_session(ended, "the session was closed")
         return ended.session
 
     async def expire(self, now: float) -> None:
         """Expire the sessions whose time is up; the reaper calls it."""
-        await self.cancel_commands(await self._store.expire_sessions(now), "the session expired")
-
-    async def cancel_commands(self, ended: Iterable[EndedSession], reason: str) -> None:
-        """Cancel the commands that were open when their sessions ended."""
-        for session in ended:
-            for result_id in session.open_results:
-                await self._dispatcher.cancel(session.session.cluster_id, result_id, reason)
+        for ended in await self._store.expire_sessions(now):
+            await self._dispatcher.end_session(ended, "the session expired")
 
 
 def as_of(session: Session, now: float) -> Session:

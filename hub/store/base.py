@@ -21,6 +21,7 @@ from hub.records import (
     Session,
     SessionPage,
     SessionStatus,
+    StoredChunks,
     Token,
 )
 
@@ -135,24 +136,57 @@ class Store(Protocol):
     async def find_accepted(self, idempotency: Idempotency, now: float) -> Result | None:
         """The result an idempotency stands for, None when it is new. Raises IdempotencyConflict as accept_command."""
 
-    async def mark_running(self, result_id: str) -> None:
-        """A queued command was sent to its agent; any other status stays as it is."""
+    async def mark_running(self, result_id: str, boot_id: str) -> None:
+        """A queued or running command goes to this agent process; one that has ended stays as it is."""
 
-    async def append_output(self, result_id: str, chunks: Sequence[OutputChunk]) -> None:
-        """Store chunks of an open result. A sequence number already stored, or a result that ended, is passed over."""
+    async def append_output(self, result_id: str, chunks: Sequence[OutputChunk]) -> bool:
+        """Store chunks of an open result, in the order of their numbers; False: nothing was stored.
+
+        Each must be above those stored before: what is not is taken for a repetition and passed over, like all that
+        comes for a result that ended.
+
+        Of a result with `is_stream` the oldest chunks, whole ones, are let go as soon as it holds more than
+        `keep_stream_bytes` (what the store was made with) of all its streams together, in bytes of UTF-8; a chunk
+        counts as 16 at least. The newest stays whatever its size. When this returns, no more than that is held, and
+        no less than that but for one chunk. Cancelling it may leave some of the letting go to the next append.
+        """
 
     async def end_command(self, result_id: str, ending: Ending, chunks: Sequence[OutputChunk] = ()) -> Result | None:
-        """End an open command with its last chunks, in one transaction. None: it had ended (or is unknown)."""
+        """End an open command with its last chunks, in one transaction. None: it had ended (or is unknown).
+
+        The chunks are stored as by append_output. But where they are all the output of a stream, they all stay; and
+        what is let go for them is so much as one transaction can without holding up others.
+        """
 
     async def get_result(self, result_id: str) -> Result | None:
         """One result, without its output."""
 
-    async def read_output(self, result_id: str, *, offset: int = 0, limit: int | None = None) -> OutputText:
-        """Stored output in the order of sequence numbers.
+    async def read_chunks(self, result_id: str, *, after_seq: int, max_bytes: int) -> StoredChunks:
+        """Stored chunks behind a number, oldest first, for a follower: until `max_bytes` of UTF-8 are reached (so one
+        chunk may go beyond), a bounded number of chunks, and one at least if any is stored.
 
-        `offset` and `limit` are bytes of UTF-8 stdout. The part starts at the first character that begins at or after
-        `offset` and holds whole characters only (at most `limit` bytes, yet at least one character when there is any
-        left and `limit` > 0). stderr always comes whole.
+        Chunks of stream "full" are among them with empty `data`: they are no output to follow, but a follower must get
+        past their numbers. An empty `chunks` means that all that is stored was read: of an ended result, all there is.
+        `first_held` above `after_seq + 1` means that what lay between was let go. Both are of the same moment.
+        """
+
+    async def last_seqs(self, result_ids: Sequence[str]) -> dict[str, int]:
+        """The highest stored number of each open result, 0 where nothing is stored; for a resuming agent.
+
+        Results that ended or are unknown are not in it.
+        """
+
+    async def read_output(
+        self, result_id: str, *, offset: int = 0, limit: int | None = None, is_full: bool = False
+    ) -> OutputText:
+        """Stored output in the order of sequence numbers; of an unknown result, none.
+
+        `is_full` reads stream "full" in place of stdout, where the result has one. `offset` and `limit` are bytes of
+        UTF-8 of the stream that is read, counted from the command's first. What lies before `Result.expired_bytes` is
+        no longer there: reading from before it starts at the first byte held (`OutputText.start` says where), and
+        `limit` counts from there. The part starts at the first character that begins at or after `offset` and holds
+        whole characters only (at most `limit` bytes, yet at least one character when there is any left and
+        `limit` > 0). stderr always comes whole, as far as it is held.
         """
 
     async def list_open_results(self) -> list[Result]:

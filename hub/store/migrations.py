@@ -132,3 +132,29 @@ def m002_a_command_is_two_statements(db: Database) -> None:
     # Rows lie in the order in which they were accepted, and are reaped in it. results_open stays: it is a page or two.
     db.execute("DROP INDEX idx_results_session_id")
     db.execute("DROP INDEX results_ended")
+
+
+@MIGRATIONS()
+def m003_streams(db: Database) -> None:
+    """Live output: what the agent left out of it, which process runs the command, and what is held of a long stream."""
+    results = db.table("results")
+    results.add_column("omitted_lines", int, not_null_default=0)
+    results.add_column("is_truncated", int, not_null_default=0)
+    results.add_column("expired_bytes", int, not_null_default=0)  # of stdout
+    results.add_column("boot_id", str)
+    results.add_column("is_stream", int, not_null_default=0)
+    results.add_column("max_output_bytes", int, not_null_default=0)
+    results.add_column("contract", str)
+    results.add_column("last_seq", int, not_null_default=0)  # the highest number stored
+    results.add_column("full_bytes", int, not_null_default=0)  # of stream "full", as stored_bytes counts stdout
+    results.add_column("kept_bytes", int, not_null_default=0)  # of all streams, less what was let go
+    db.execute(
+        "UPDATE results SET last_seq = coalesce((SELECT max(seq) FROM chunks"
+        " WHERE chunks.result_id = results.result_id), 0), kept_bytes = coalesce((SELECT sum(size) FROM chunks"
+        " WHERE chunks.result_id = results.result_id), stored_bytes)"
+    )
+    # What waits is still to be sent, under the bound that the settings had unless they said otherwise.
+    db.execute("UPDATE results SET max_output_bytes = 8 * 1024 * 1024 WHERE ended_at IS NULL")
+    db.execute("UPDATE results SET is_truncated = 1 WHERE omitted_bytes > 0")
+    # stderr is always read whole: without looking at all the stdout it lies between.
+    db.execute("CREATE INDEX chunks_stderr ON chunks (result_id, seq) WHERE stream = 'stderr'")

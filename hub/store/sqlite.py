@@ -1,4 +1,5 @@
-"""The store in one SQLite file. `writer.py` has the thread that writes, `readers.py` those that read.
+"""The store in one SQLite file. `writer.py` has the thread that writes, `readers.py` those that read, `output.py` has
+what becomes of output.
 
 sqlite-utils makes and migrates the tables; the operations are plain SQL on its connection, since each command passes
 through two of them.
@@ -12,7 +13,7 @@ import functools
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -44,22 +45,27 @@ from hub.records import (
     Session,
     SessionPage,
     SessionStatus,
+    StoredChunks,
     Token,
 )
+from hub.store import output
 from hub.store.migrations import MIGRATIONS
 from hub.store.readers import Readers
 from hub.store.writer import Statement, Writer
+from schemas.codec import utf8_bytes
 
 _SCHEME: Final = "sqlite:///"
 _HEADER: Final = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html#the_database_header
 _BUSY_TIMEOUT_SECONDS: Final = 5.0
 _OPEN_TIMEOUT_SECONDS: Final = 1.0
 _WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_KEEP_STREAM_BYTES: Final = 64 * 1024 * 1024  # as hub.settings has it
 _CHECK_SECONDS: Final = 1.0  # probes of /ready need no key: they must not be able to write as often as they like
 _IDEMPOTENCY_SECONDS: Final = 24 * 3600.0
 # A reaping batch ends at so many rows or so much output: a few tens of milliseconds of the writer's time.
 _REAP_ROWS: Final = 500
 _REAP_BYTES: Final = 16 * 1024 * 1024
+_REAP_CHUNKS: Final = 2000
 _VACUUM_PAGES: Final = 2000
 
 
@@ -73,23 +79,38 @@ _TOKEN: Final = _columns(Token)
 _SESSION: Final = _columns(Session)
 _RESULT: Final = _columns(Result)
 
+_ARGS: Final = Result.__match_args__.index("args")
+_IS_TRUNCATED: Final = Result.__match_args__.index("is_truncated")
+_IS_STREAM: Final = Result.__match_args__.index("is_stream")
+
 # A command's two statements: one that accepts it, if its session takes it, and one that ends it.
 _ACCEPT: Final = (
     "INSERT INTO results (result_id, command_type, args, timeout_seconds, accepted_at, deadline_at, status,"
-    " service_identity, key_id, correlation_id, session_id, cluster_id, output_bytes, omitted_bytes, stored_bytes)"
-    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, correlation_id, ?), session_id, cluster_id, 0, 0, 0 FROM sessions"
+    " service_identity, key_id, boot_id, is_stream, max_output_bytes, contract, correlation_id, session_id, cluster_id,"
+    " output_bytes, omitted_bytes, stored_bytes)"
+    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, correlation_id, ?), session_id, cluster_id, 0, 0, 0"
+    " FROM sessions"
     " WHERE session_id = ? AND cluster_id = ? AND status = 'active' AND expires_at > ? AND (? IS NULL OR key_id = ?)"
     " RETURNING correlation_id"
 )
+_RUN: Final = "UPDATE results SET status = 'running', boot_id = ? WHERE result_id = ? AND ended_at IS NULL"
+_GROW: Final = (
+    "stored_bytes = stored_bytes + ?, full_bytes = full_bytes + ?, kept_bytes = kept_bytes + ?,"
+    " expired_bytes = expired_bytes + ?, last_seq = max(last_seq, ?)"
+)
+_APPEND: Final = f"UPDATE results SET {_GROW} WHERE result_id = ?"
 _ENDING: Final = (
     "UPDATE results SET status = ?, ended_at = ?, exit_code = ?, executor = ?, reason = ?, execution_time_ms = ?,"
-    " omitted_bytes = ?, output_bytes = coalesce(?, stored_bytes + ?), stored_bytes = stored_bytes + ?"
+    " omitted_bytes = ?, omitted_lines = ?, is_truncated = ?, output_bytes = coalesce(?, stored_bytes + ?),"
+    f" {_GROW}"
 )
-_END: Final = f"{_ENDING} WHERE result_id = ? AND ended_at IS NULL RETURNING {_RESULT}"
+# What of an ended result its ending does not say. SQLite takes time for each column that it returns.
+_TOLD: Final = {"result_id", *Ending.__match_args__} - {"output_bytes"}
+_UNTOLD: Final = ", ".join(name for name in Result.__match_args__ if name not in _TOLD)
+_END: Final = f"{_ENDING} WHERE result_id = ? AND ended_at IS NULL RETURNING {_UNTOLD}"
 # All its output came with the ending and lies in the row; no chunk was stored before.
 _END_WHOLE: Final = (
-    f"{_ENDING}, chunks = ? WHERE result_id = ? AND ended_at IS NULL"
-    f" AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.result_id = results.result_id) RETURNING {_RESULT}"
+    f"{_ENDING}, chunks = ? WHERE result_id = ? AND ended_at IS NULL AND last_seq = 0 RETURNING {_UNTOLD}"
 )
 # Pages of 4 KiB that a small write changes, about; see Writer.submit.
 _COMMAND_PAGES: Final = 4
@@ -99,21 +120,34 @@ _PAGE_BYTES: Final = 4096
 class SqliteStore:
     """See `Store` for what each method promises. One hub process per file: a lock file beside it keeps others out."""
 
-    def __init__(self, path: Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        keep_stream_bytes: int = _KEEP_STREAM_BYTES,
+    ) -> None:
         self._path = path
         self._synchronous = synchronous
+        self._keep_stream_bytes = keep_stream_bytes
         self._lock: int | None = None
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._checked_at = float("-inf")
 
     @classmethod
-    def from_url(cls, url: str, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> "SqliteStore":
+    def from_url(
+        cls,
+        url: str,
+        *,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        keep_stream_bytes: int = _KEEP_STREAM_BYTES,
+    ) -> "SqliteStore":
         """Make a store of `sqlite:///./relative.db` or `sqlite:////absolute.db`. Raises StoreUnusable."""
         path = url.removeprefix(_SCHEME)
         if path == url or not path or path == ":memory:":
             raise StoreUnusable(f"{url} names no database file; write it like sqlite:///./kubently.db")
-        return cls(Path(path), synchronous=synchronous)
+        return cls(Path(path), synchronous=synchronous, keep_stream_bytes=keep_stream_bytes)
 
     # life
 
@@ -437,6 +471,10 @@ class SqliteStore:
             result.status,
             result.service_identity,
             result.key_id,
+            result.boot_id,
+            result.is_stream,
+            result.max_output_bytes,
+            result.contract,
             result.correlation_id,
             fallback_correlation_id,
             result.session_id,
@@ -462,7 +500,7 @@ class SqliteStore:
                 )
             return Accepted(msgspec.structs.replace(result, correlation_id=inserted[0][0]), is_new=True)
 
-        pages = _pages(args)
+        pages = _pages(utf8_bytes(args))
         if idempotency is None:
             inserted = await self._write(Statement(_ACCEPT, row), pages=pages)
             if inserted:
@@ -475,20 +513,23 @@ class SqliteStore:
         earlier: Result | None = await self._read(lambda db: _earlier(db, idempotency, now))
         return earlier
 
-    async def mark_running(self, result_id: str) -> None:
+    async def mark_running(self, result_id: str, boot_id: str) -> None:
         """See Store."""
-        query = "UPDATE results SET status = 'running' WHERE result_id = ? AND status = 'queued'"
-        await self._write(lambda db: db.execute(query, (result_id,)), pages=_COMMAND_PAGES)
+        await self._write(Statement(_RUN, (boot_id, result_id)), pages=_COMMAND_PAGES)
 
-    async def append_output(self, result_id: str, chunks: Sequence[OutputChunk]) -> None:
+    async def append_output(self, result_id: str, chunks: Sequence[OutputChunk]) -> bool:
         """See Store."""
+        pieces = output.measure(chunks)
 
-        def write(db: sqlite3.Connection) -> None:
-            added = _add_chunks(db, result_id, chunks)
-            if added:
-                db.execute("UPDATE results SET stored_bytes = stored_bytes + ? WHERE result_id = ?", (added, result_id))
+        def write(db: sqlite3.Connection) -> tuple[bool, int]:
+            growth, excess_bytes = output.add(db, result_id, pieces, self._keep_stream_bytes)
+            if growth.last_seq:
+                db.execute(_APPEND, (*growth, result_id))
+            return growth.last_seq > 0, excess_bytes
 
-        await self._write(write, pages=_pages(*(chunk.data for chunk in chunks)))
+        is_new, excess_bytes = await self._write(write, pages=_pages(*(size for _, size in pieces)))
+        await self._let_go(result_id, excess_bytes)
+        return bool(is_new)
 
     async def end_command(self, result_id: str, ending: Ending, chunks: Sequence[OutputChunk] = ()) -> Result | None:
         """See Store."""
@@ -500,22 +541,36 @@ class SqliteStore:
             ending.reason,
             ending.execution_time_ms,
             ending.omitted_bytes,
+            ending.omitted_lines,
+            ending.is_truncated,
             ending.output_bytes,
         )
-        if chunks and chunks[0].seq == 1:
-            size = sum(len(chunk.data.encode()) for chunk in chunks if chunk.stream == "stdout")
-            whole = _json([(chunk.seq, chunk.stream, chunk.data) for chunk in chunks])
-            statement = Statement(_END_WHOLE, (*how, size, size, whole, result_id))
-            rows = await self._write(statement, pages=_pages(whole))
+        pieces = output.measure(chunks)
+        growth = output.grow(pieces)
+        if not pieces:
+            rows = await self._write(Statement(_END, (*how, 0, *growth, result_id)), pages=_COMMAND_PAGES)
+            return _ended(result_id, ending, rows[0]) if rows else None
+        if pieces[0][0].seq == 1:
+            whole = output.whole(pieces)
+            statement = Statement(_END_WHOLE, (*how, growth.stored_bytes, *growth, whole, result_id))
+            rows = await self._write(statement, pages=_pages(utf8_bytes(whole)))
             if rows:
-                return _result(rows[0])
+                return _ended(result_id, ending, rows[0])
 
         def write(db: sqlite3.Connection) -> Any:
-            added = _add_chunks(db, result_id, chunks)
-            return db.execute(_END, (*how, added, added, result_id)).fetchone()
+            growth, _ = output.add(db, result_id, pieces, self._keep_stream_bytes)
+            return db.execute(_END, (*how, growth.stored_bytes, *growth, result_id)).fetchone()
 
-        row = await self._write(write, pages=_pages(*(chunk.data for chunk in chunks)))
-        return _result(row) if row else None
+        row = await self._write(write, pages=_pages(*(size for _, size in pieces)))
+        return _ended(result_id, ending, row) if row else None
+
+    async def _let_go(self, result_id: str, excess_bytes: int) -> None:
+        """Let go of what is too much for one write: small chunks are many."""
+        while excess_bytes > 0:
+            gone = await self._write(functools.partial(output.let_go, result_id=result_id, excess_bytes=excess_bytes))
+            if not gone:
+                break
+            excess_bytes -= gone
 
     async def get_result(self, result_id: str) -> Result | None:
         """See Store."""
@@ -523,35 +578,35 @@ class SqliteStore:
         row = await self._read(lambda db: db.execute(query, (result_id,)).fetchone())
         return _result(row) if row else None
 
-    async def read_output(self, result_id: str, *, offset: int = 0, limit: int | None = None) -> OutputText:
+    async def read_chunks(self, result_id: str, *, after_seq: int, max_bytes: int) -> StoredChunks:
         """See Store."""
-        last = 2**62 if limit is None else offset + limit
+
+        def query(db: sqlite3.Connection) -> StoredChunks:
+            with _snapshot(db):
+                return output.read_chunks(db, result_id, after_seq, max_bytes)
+
+        stored: StoredChunks = await self._read(query)
+        return stored
+
+    async def last_seqs(self, result_ids: Sequence[str]) -> dict[str, int]:
+        """See Store."""
+        query = (
+            "SELECT result_id, last_seq FROM results"
+            " WHERE result_id IN (SELECT value FROM json_each(?)) AND ended_at IS NULL"
+        )
+        return dict(await self._read(lambda db: db.execute(query, (_json(result_ids),)).fetchall()))
+
+    async def read_output(
+        self, result_id: str, *, offset: int = 0, limit: int | None = None, is_full: bool = False
+    ) -> OutputText:
+        """See Store."""
 
         def query(db: sqlite3.Connection) -> OutputText:
-            came_whole = db.execute("SELECT chunks FROM results WHERE result_id = ?", (result_id,)).fetchone()
-            if came_whole is not None and came_whole[0] is not None:
-                chunks: list[tuple[int, str, str]] = msgspec.json.decode(came_whole[0])
-                stdout = "".join(data for _, stream, data in chunks if stream == "stdout")
-                stderr = "".join(data for _, stream, data in chunks if stream == "stderr")
-                is_whole = offset == 0 and limit is None
-                return OutputText(stdout if is_whole else _part(stdout.encode(), offset, limit), stderr)
-            # The first character may end, and the last begin, a few bytes beyond the part that was asked for.
-            rows = db.execute(
-                "SELECT start, data FROM chunks WHERE result_id = ? AND stream = 'stdout'"
-                " AND start + size > ? AND start < ? ORDER BY seq",
-                (result_id, offset, last + 4),
-            ).fetchall()
-            errors = db.execute(
-                "SELECT data FROM chunks WHERE result_id = ? AND stream = 'stderr' ORDER BY seq", (result_id,)
-            ).fetchall()
-            stderr = "".join(row[0] for row in errors)
-            if not rows or (offset == 0 and limit is None):
-                return OutputText("".join(row[1] for row in rows), stderr)
-            text = "".join(row[1] for row in rows).encode()
-            return OutputText(_part(text, offset - rows[0][0], limit), stderr)
+            with _snapshot(db):
+                return output.read_output(db, result_id, offset=offset, limit=limit, is_full=is_full)
 
-        output: OutputText = await self._read(query)
-        return output
+        text: OutputText = await self._read(query)
+        return text
 
     async def list_open_results(self) -> list[Result]:
         """See Store."""
@@ -570,12 +625,13 @@ class SqliteStore:
     ) -> Reaped:
         """See Store. The store's size is what its pages in use take; freed ones go back to the file system in steps."""
         results = sessions = 0
-        while removed := await self._write(lambda db: _reap_results(db, now, keep_results_seconds)):
+        is_more = True
+        while is_more:
+            removed, is_more = await self._write(lambda db: _reap_results(db, now, keep_results_seconds))
             results += removed
-        while max_store_bytes and await self._read(_used_bytes) > max_store_bytes:
-            removed = await self._write(lambda db: _reap_results(db, now, 0.0))
-            if not removed:
-                break
+        is_more = True
+        while is_more and max_store_bytes and await self._read(_used_bytes) > max_store_bytes:
+            removed, is_more = await self._write(lambda db: _reap_results(db, now, 0.0))
             results += removed
         while removed := await self._write(lambda db: _reap_sessions(db, now - keep_sessions_seconds)):
             sessions += removed
@@ -607,10 +663,35 @@ def _session(row: Any) -> Session:
     return Session(*values)
 
 
-def _result(row: Any) -> Result:
+def _result(row: Sequence[Any]) -> Result:
     values = list(row)
-    values[5] = tuple(msgspec.json.decode(values[5]))
+    values[_ARGS] = tuple(msgspec.json.decode(values[_ARGS]))
+    values[_IS_TRUNCATED] = bool(values[_IS_TRUNCATED])
+    values[_IS_STREAM] = bool(values[_IS_STREAM])
     return Result(*values)
+
+
+def _ended(result_id: str, ending: Ending, row: Any) -> Result:
+    """A result that just ended, of the _UNTOLD columns of its row."""
+    return _result(
+        [
+            result_id,
+            *row[:8],  # up to deadline_at
+            ending.status,
+            *row[8:10],  # correlation_id, service_identity
+            ending.ended_at,
+            ending.exit_code,
+            ending.executor,
+            ending.reason,
+            ending.execution_time_ms,
+            row[10],  # output_bytes
+            ending.omitted_bytes,
+            row[11],  # stored_bytes
+            ending.omitted_lines,
+            ending.is_truncated,
+            *row[12:],  # from expired_bytes
+        ]
+    )
 
 
 # pieces of transactions
@@ -652,40 +733,19 @@ def _earlier(db: sqlite3.Connection, idempotency: Idempotency, now: float) -> Re
     return _result(row[1:])
 
 
-def _pages(*texts: str) -> int:
-    """Pages that a small write with these texts in it changes, about."""
-    return _COMMAND_PAGES + sum(len(text.encode()) for text in texts) // _PAGE_BYTES
+def _pages(*sizes: int) -> int:
+    """Pages that a small write with texts of so many bytes in it changes, about."""
+    return _COMMAND_PAGES + sum(sizes) // _PAGE_BYTES
 
 
-def _add_chunks(db: sqlite3.Connection, result_id: str, chunks: Sequence[OutputChunk]) -> int:
-    """Insert chunks behind what an open result has of stdout; how many bytes of stdout were new."""
-    added = 0
-    query = (
-        "INSERT OR IGNORE INTO chunks (result_id, seq, stream, start, size, data)"
-        " SELECT ?, ?, ?, stored_bytes + ?, ?, ? FROM results WHERE result_id = ? AND ended_at IS NULL"
-    )
-    for chunk in chunks:
-        size = len(chunk.data.encode())
-        values = (result_id, chunk.seq, chunk.stream, added, size, chunk.data, result_id)
-        is_new = db.execute(query, values).rowcount
-        if is_new and chunk.stream == "stdout":
-            added += size
-    return added
-
-
-def _part(text: bytes, first: int, limit: int | None) -> str:
-    """Whole characters of UTF-8 `text` from the first that begins at or after byte `first`; see Store.read_output."""
-    first = max(0, first)
-    while first < len(text) and text[first] & 0xC0 == 0x80:
-        first += 1
-    last = len(text) if limit is None else min(len(text), first + limit)
-    while last > first and last < len(text) and text[last] & 0xC0 == 0x80:
-        last -= 1
-    if last == first < len(text):
-        last += 1
-        while last < len(text) and text[last] & 0xC0 == 0x80:
-            last += 1
-    return text[first:last].decode()
+@contextlib.contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Several statements that read the same state of the store, whatever is written meanwhile."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
@@ -702,22 +762,31 @@ def _vacuum(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA incremental_vacuum(1)")  # Python steps a statement without columns only once: one page
 
 
-def _reap_results(db: sqlite3.Connection, now: float, keep_seconds: float) -> int:
-    """Remove the oldest results that ended so long ago, a batch of them; how many."""
+def _reap_results(db: sqlite3.Connection, now: float, keep_seconds: float) -> tuple[int, bool]:
+    """Remove the oldest results that ended so long ago, a batch of them; how many, and whether there may be more.
+
+    The chunks of a long stream go in batches of their own, before the result does.
+    """
     before = now - keep_seconds
-    ids, size = [], 0
-    for rowid, accepted_at, ended_at, stored_bytes in db.execute(
-        "SELECT rowid, accepted_at, ended_at, stored_bytes FROM results ORDER BY rowid"
+    ids: list[tuple[int]] = []
+    size = 0
+    for rowid, result_id, accepted_at, ended_at, kept_bytes, last_seq in db.execute(
+        "SELECT rowid, result_id, accepted_at, ended_at, kept_bytes, last_seq FROM results ORDER BY rowid"
     ):
         if before < accepted_at <= now:
             break  # those behind it were accepted later still, and cannot have ended before; unless the clock was wrong
         if ended_at is not None and ended_at <= before:
+            if kept_bytes > _REAP_BYTES or last_seq > _REAP_CHUNKS:
+                if ids:
+                    break
+                if output.let_go(db, result_id, kept_bytes):
+                    return 0, True
             ids.append((rowid,))
-            size += stored_bytes
+            size += kept_bytes
         if size > _REAP_BYTES or len(ids) == _REAP_ROWS:
             break
     db.executemany("DELETE FROM results WHERE rowid = ?", ids)
-    return len(ids)
+    return len(ids), bool(ids)
 
 
 def _reap_sessions(db: sqlite3.Connection, before: float) -> int:

@@ -3,15 +3,20 @@
 from typing import Annotated, Final
 
 import msgspec
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from schemas.api.fields import ClusterId, Line, Timestamp
+from schemas.api.fields import ClusterId, Flag, Line, Timestamp
+from schemas.grep import GrepError, Matcher
 from schemas.ids import CLUSTER_ID_PATTERN
 
 MIN_TIMEOUT_SECONDS: Final = 1
 MAX_TIMEOUT_SECONDS: Final = 300
 DEFAULT_TIMEOUT_SECONDS: Final = 30
 MAX_WAIT_SECONDS: Final = 60
+# Bounds of the output contract; what the operator allows may be less (`commands.max_output_bytes`).
+MAX_OUTPUT_BYTES: Final = 1024**3
+MAX_CONTRACT_LINES: Final = 2**53
+MAX_PATTERN_CHARACTERS: Final = 512
 RESULT_STATUSES: Final = (
     "queued",
     "running",
@@ -23,6 +28,13 @@ RESULT_STATUSES: Final = (
     "lost",
 )
 _TIMEOUT: Final = validate.Range(MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        Matcher(pattern)
+    except GrepError as error:
+        raise ValidationError(str(error)) from None
 
 
 class Execute(Schema):
@@ -45,12 +57,38 @@ class Execute(Schema):
         validate=_TIMEOUT,
         metadata={"description": "Seconds; default the X-Request-Timeout header, else 30."},
     )
+    max_output_bytes = fields.Integer(
+        strict=True,
+        validate=validate.Range(1, MAX_OUTPUT_BYTES),
+        metadata={"description": "The most of stdout that is wanted; never more than the hub's own limit, 8 MiB."},
+    )
+    max_lines = fields.Integer(
+        strict=True,
+        validate=validate.Range(1, MAX_CONTRACT_LINES),
+        metadata={"description": "Of the lines that are left, the first so many."},
+    )
+    tail_lines = fields.Integer(
+        strict=True,
+        validate=validate.Range(0, MAX_CONTRACT_LINES),
+        metadata={"description": "Of the lines that match, the last so many."},
+    )
+    grep = fields.String(
+        validate=[validate.Length(1, MAX_PATTERN_CHARACTERS), _check_pattern],
+        metadata={
+            "description": "A regular expression (RE2 syntax): only the lines of stdout that match it are wanted.",
+            "example": "error|timed? out",
+        },
+    )
+    keep_full_output = Flag(
+        metadata={"description": "Also keep stdout as it was before these rules, for `full=true`."},
+    )
 
 
 class QuickExecute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """`Execute` once more, for the hot path: msgspec checks it while it parses, in a sixtieth of the time.
 
-    What this takes `Execute` takes too, with the same values; what this does not take is for `Execute` to judge.
+    What this takes `Execute` takes too, with the same values; what this does not take, a `grep` among it, is for
+    `Execute` to judge.
     """
 
     cluster_id: Annotated[str, msgspec.Meta(pattern=rf"\A{CLUSTER_ID_PATTERN}\Z")]
@@ -60,6 +98,10 @@ class QuickExecute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     timeout: Annotated[int, msgspec.Meta(ge=MIN_TIMEOUT_SECONDS, le=MAX_TIMEOUT_SECONDS)] | msgspec.UnsetType = (
         msgspec.UNSET
     )
+    max_output_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_OUTPUT_BYTES)] | msgspec.UnsetType = msgspec.UNSET
+    max_lines: Annotated[int, msgspec.Meta(ge=1, le=MAX_CONTRACT_LINES)] | msgspec.UnsetType = msgspec.UNSET
+    tail_lines: Annotated[int, msgspec.Meta(ge=0, le=MAX_CONTRACT_LINES)] | msgspec.UnsetType = msgspec.UNSET
+    keep_full_output: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ExecuteHeaders(Schema):
@@ -83,8 +125,9 @@ class ExecuteHeaders(Schema):
     prefer = fields.String(
         data_key="Prefer",
         metadata={
-            "description": "`respond-async`: answer 202 once the command is accepted.",
-            "example": "respond-async",
+            "description": "`respond-async`: answer 202 once the command is accepted. `wait=10`: wait so many seconds,"
+            " 60 at most, for an agent that is away; with `respond-async` also for the command to end.",
+            "example": "respond-async, wait=5",
         },
     )
 
@@ -92,7 +135,8 @@ class ExecuteHeaders(Schema):
 class Result(Schema):
     """The record of one execution.
 
-    `output` is stdout. `error` is stderr and, for a command that did not end by itself, why; null when there was none.
+    `output` is stdout, or the part of it that was asked for. `error` is stderr and, for a command that did not end by
+    itself, why; null when there was none.
     """
 
     result_id = fields.String(required=True, metadata={"example": "res_7be0c1d2f3a495867b10"})
@@ -103,10 +147,17 @@ class Result(Schema):
     status = fields.String(required=True, validate=validate.OneOf(RESULT_STATUSES))
     output = fields.String(required=True)
     error = fields.String(required=True, allow_none=True)
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why it ended, when it did not end by itself."}
+    )
     exit_code = fields.Integer(required=True, allow_none=True)
-    truncated = fields.Boolean(required=True, metadata={"description": "Whether output was cut at its limit."})
-    output_bytes = fields.Integer(required=True, metadata={"description": "Of stdout, before any cut."})
-    omitted_bytes = fields.Integer(required=True, metadata={"description": "What the cut left out."})
+    truncated = fields.Boolean(required=True, metadata={"description": "Whether output was cut at a limit."})
+    output_bytes = fields.Integer(required=True, metadata={"description": "Of stdout, before anything was left out."})
+    omitted_bytes = fields.Integer(required=True, metadata={"description": "How much of it was left out."})
+    omitted_lines = fields.Integer(required=True, metadata={"description": "How many lines of it were left out."})
+    expired_bytes = fields.Integer(
+        required=True, metadata={"description": "How much of a stream's begin the store has let go of."}
+    )
     executor = fields.String(required=True, allow_none=True)
     execution_time_ms = fields.Integer(required=True, allow_none=True)
     executed_at = Timestamp(required=True)
@@ -124,10 +175,42 @@ class ResultQuery(Schema):
         metadata={"description": "Seconds to wait for the end of a running command."},
     )
     offset = fields.Integer(
-        load_default=0,
         validate=validate.Range(0, 2**53),
-        metadata={"description": "First byte of `output` wanted."},
+        metadata={"description": "First byte of `output` wanted; default the first that is held."},
     )
     limit = fields.Integer(
-        validate=validate.Range(1, 2**53), metadata={"description": "Bytes of `output` wanted; default all."}
+        validate=validate.Range(1, 2**53),
+        metadata={"description": "Bytes of `output` wanted; default the hub's limit for an answer, 8 MiB."},
     )
+    full = fields.Boolean(
+        load_default=False,
+        truthy={"true"},
+        falsy={"false"},
+        metadata={"description": "Stdout before the output contract, where the command has kept it."},
+    )
+
+
+class StreamQuery(Schema):
+    """Where in a command's output to begin."""
+
+    after_seq = fields.Integer(
+        load_default=0,
+        validate=validate.Range(0, 2**53),
+        metadata={"description": "The last number that is known already; 0: from the first."},
+    )
+
+
+class SocketQuery(Schema):
+    """What a client's socket tells of."""
+
+    events = fields.String(
+        load_default="session",
+        validate=validate.OneOf(("session", "all")),
+        metadata={"description": "`session`: of its own session and cluster; `all`: of all that the key may see."},
+    )
+
+
+class StreamLine(Schema):
+    """One line of a streamed result: `output`, `completed`, `error` or `heartbeat`; see docs/protocol.md."""
+
+    type = fields.String(required=True, validate=validate.OneOf(("output", "completed", "error", "heartbeat")))

@@ -69,6 +69,15 @@ class ClusterId(fields.String):
         super().__init__(validate=rule, metadata=metadata, **kwargs)
 
 
+class Flag(fields.Boolean):
+    """JSON's true or false, and nothing that only looks like it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Line(fields.String):
     """Text of one line, without control characters."""
 

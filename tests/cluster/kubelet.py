@@ -7,6 +7,8 @@ What a pod is like stands in its annotations:
     kubently.dev/state             Running (default; a Job's pod: Succeeded), CrashLoopBackOff, ImagePullBackOff,
                                    Pending, OOMKilled or Succeeded; anything else is a reason to wait for its containers
     kubently.dev/logs              its log, a line each; default: 20 lines with their number
+    kubently.dev/numbered-lines    its log is so many lines of numbered.py, and goes on with the next ones; their tag is
+                                   another at each request
     kubently.dev/emit-interval-ms  a followed log goes on for ever, a line each so many milliseconds; 0: as fast as read
 """
 
@@ -15,6 +17,7 @@ import contextlib
 import datetime
 import itertools
 import json
+import secrets
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,10 +27,14 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
+from tests.cluster import numbered
+
 NODE: Final = "samples-node"
 _LEASE_SECONDS: Final = 10.0
 _LINES: Final = 20
 _FLOOD_LINES: Final = 1000
+# Lines written at once of what a container has written before.
+_LINES_AT_ONCE: Final = 500
 # Why a container has no log yet, as a kubelet words it.
 _WAITING: Final = {
     "ImagePullBackOff": "trying and failing to pull image",
@@ -215,7 +222,8 @@ class Kubelet:
             raise web.HTTPBadRequest(text=f'previous terminated container "{container}" in pod "{key[1]}" not found')
         interval = pod["metadata"].get("annotations", {}).get("kubently.dev/emit-interval-ms")
         goes_on = query.get("follow") == "true" and not is_previous
-        lines = list(_written(pod, container, is_previous=is_previous))
+        tag = secrets.token_hex(4)
+        lines = list(_written(pod, container, tag, is_previous=is_previous))
         if "sinceSeconds" in query or "sinceTime" in query:
             lines = _since(lines, query)
         if "tailLines" in query:
@@ -225,15 +233,21 @@ class Kubelet:
         await response.prepare(request)
         left = int(query.get("limitBytes", 2**62))
         is_stamped = query.get("timestamps") == "true"
-        for moment, text in lines:
-            left = await _emit(response, f"{moment} {text}" if is_stamped else text, left)
+        for first in range(0, len(lines), _LINES_AT_ONCE):
+            some = lines[first : first + _LINES_AT_ONCE]
+            left = await _emit(response, "".join(f"{at} {text}" if is_stamped else text for at, text in some), left)
         if goes_on and interval is not None:
             at_once = 1 if int(interval) else _FLOOD_LINES
-            for first in itertools.count(_LINES, at_once):
+            count = _numbered(pod)
+            for first in itertools.count(_LINES if count is None else count, at_once):
                 if left <= 0:
                     break
                 stamp = f"{_stamp()} " if is_stamped else ""
-                text = "".join(f"{stamp}{container} line {number}\n" for number in range(first, first + at_once))
+                numbers = range(first, first + at_once)
+                text = "".join(
+                    stamp + (f"{container} line {number}\n" if count is None else numbered.line(number, tag))
+                    for number in numbers
+                )
                 left = await _emit(response, text, left)
                 await asyncio.sleep(int(interval) / 1000)
         elif goes_on and _state(pod) == "Running":
@@ -249,15 +263,22 @@ async def _emit(response: web.StreamResponse, text: str, left: int) -> int:
     return left - len(written)
 
 
-def _written(pod: Any, container: str, *, is_previous: bool) -> Iterator[tuple[str, str]]:
+def _written(pod: Any, container: str, tag: str, *, is_previous: bool) -> Iterator[tuple[str, str]]:
     """The lines a container has written so far: one a second from the start of its pod."""
     annotations = pod["metadata"].get("annotations", {})
     default = "".join(f"{container} line {number}\n" for number in range(_LINES))
-    text = annotations.get("kubently.dev/logs") or default
+    count = _numbered(pod)
+    text = annotations.get("kubently.dev/logs") or (default if count is None else numbered.lines(0, count, tag))
     created = datetime.datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
     prefix = "previous: " if is_previous else ""
     for number, line in enumerate(text.splitlines(keepends=True)):
         yield _stamp(created + datetime.timedelta(seconds=number)), prefix + line
+
+
+def _numbered(pod: Any) -> int | None:
+    """How many numbered lines the pod has written; None when its lines are others."""
+    count = pod["metadata"].get("annotations", {}).get("kubently.dev/numbered-lines")
+    return None if count is None else int(count)
 
 
 def _since(lines: list[tuple[str, str]], query: Any) -> list[tuple[str, str]]:

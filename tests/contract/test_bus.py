@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from hub.bus.base import Bus, Ended
+from hub.bus.base import Bus, ClusterEvent, Ended, Event, Presence, SessionEvent, Stored
 from hub.bus.local import LocalBus
-from hub.records import Result
+from hub.records import OutputChunk, Result, Session
 from schemas.frames import Cancel, Heartbeat, HubFrame
 
 
@@ -27,22 +27,53 @@ async def test_frames_go_to_who_delivers_for_the_cluster(bus: Bus) -> None:
         delivered.append((cluster_id, frame))
         return cluster_id == "alpha"
 
+    def post(cluster_id: str, frame: HubFrame) -> None:
+        delivered.append((cluster_id, frame))
+
     assert not await bus.deliver("alpha", Heartbeat())
-    bus.serve(deliver)
+    bus.post("alpha", Heartbeat())
+    bus.serve(deliver, post)
     frame = Cancel("res_1", "why")
     assert await bus.deliver("alpha", frame)
     assert not await bus.deliver("beta", frame)
-    assert delivered == [("alpha", frame), ("beta", frame)]
+    bus.post("alpha", frame)
+    assert delivered == [("alpha", frame), ("beta", frame), ("alpha", frame)]
 
 
-async def test_presence(bus: Bus) -> None:
-    assert not bus.is_connected("alpha")
-    bus.announce("alpha", is_connected=True)
-    assert bus.is_connected("alpha")
-    assert not bus.is_connected("beta")
-    bus.announce("alpha", is_connected=False)
-    bus.announce("alpha", is_connected=False)
-    assert not bus.is_connected("alpha")
+async def test_presence_and_who_hears_of_it(bus: Bus) -> None:
+    heard: list[Event] = []
+    first, second = Presence("boot_1", 1.0), Presence("boot_2", 2.0)
+    with bus.listen(heard.append):
+        assert bus.presence("alpha") is None
+        bus.announce("alpha", first)
+        bus.announce("alpha", second)
+        assert bus.presence("alpha") == second
+        assert bus.presence("beta") is None
+        bus.announce("alpha", None)
+        bus.announce("alpha", None)
+        assert bus.presence("alpha") is None
+    bus.announce("alpha", first)
+    assert heard == [ClusterEvent("connected", "alpha"), ClusterEvent("disconnected", "alpha")]
+
+
+async def test_events_go_to_all_who_listen_for_as_long_as_they_do(bus: Bus) -> None:
+    event = SessionEvent("created", Session("sess_1", "alpha", "key_1", 0, 1, 0))
+    one: list[Event] = []
+    other: list[Event] = []
+    with bus.listen(one.append):
+        with bus.listen(other.append):
+            bus.publish_event(event)
+        bus.publish_event(event)
+    bus.publish_event(event)
+    assert (len(one), len(other)) == (2, 1)
+
+
+async def test_stored_output_is_told(bus: Bus) -> None:
+    heard: list[Stored] = []
+    bus.on_output(heard.append)
+    stored = Stored("alpha", "res_1", [OutputChunk(1, "stdout", "x")])
+    bus.publish_output(stored)
+    assert heard == [stored]
 
 
 async def test_every_watcher_hears_of_the_ending(bus: Bus) -> None:

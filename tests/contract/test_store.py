@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.errors import AlreadyExists, IdempotencyConflict, InvalidRequest, NotFound, SessionNotActive, StoreFull
-from hub.records import Cluster, Ending, Idempotency, Key, OutputChunk, Result, Session, Token
+from hub.records import Cluster, Ending, Idempotency, Key, OutputChunk, Result, Session, StoredChunks, Token
 from hub.store.base import Store
 from hub.store.sqlite import SqliteStore
+from schemas.frames import Stream
 from schemas.ids import new_id
 
 NOW = 1_800_000_000.0
+KEEP_STREAM_BYTES = 1000
 
 
 @pytest.fixture(params=["sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    backend = {"sqlite": lambda: SqliteStore(tmp_path / "store.db")}[request.param]()
+    backend = {"sqlite": lambda: SqliteStore(tmp_path / "store.db", keep_stream_bytes=KEEP_STREAM_BYTES)}[
+        request.param
+    ]()
     await backend.open()
     yield backend
     await backend.close()
@@ -64,6 +68,20 @@ async def open_session(store: Store, **changes: Any) -> Session:
 
 async def accept(store: Store, session: Session, **changes: Any) -> Result:
     return (await store.accept_command(a_result(session, **changes), owner=None, idempotency=None)).result
+
+
+def hidden(chunk: OutputChunk) -> OutputChunk:
+    """A chunk as followers get it."""
+    return OutputChunk(chunk.seq, chunk.stream, "" if chunk.stream == "full" else chunk.data)
+
+
+async def follow(store: Store, result_id: str, *, max_bytes: int, after_seq: int = 0) -> list[OutputChunk]:
+    """All the chunks behind a number, read as a follower does."""
+    seen: list[OutputChunk] = []
+    while held := (await store.read_chunks(result_id, after_seq=after_seq, max_bytes=max_bytes)).chunks:
+        seen += held
+        after_seq = held[-1].seq
+    return seen
 
 
 async def test_keys(store: Store) -> None:
@@ -241,9 +259,10 @@ async def test_a_command_ends_once_whoever_says_so(store: Store) -> None:
 
 async def test_output_is_kept_in_order_and_counted(store: Store) -> None:
     result = await accept(store, await open_session(store))
-    await store.append_output(result.result_id, [OutputChunk(1, "stdout", "äb"), OutputChunk(2, "stderr", "e1 ")])
-    await store.append_output(result.result_id, [OutputChunk(2, "stderr", "again")])
-    await store.append_output(result.result_id, [OutputChunk(3, "stdout", "c")])
+    chunks = [OutputChunk(1, "stdout", "äb"), OutputChunk(2, "stderr", "e1 ")]
+    assert await store.append_output(result.result_id, chunks)
+    assert not await store.append_output(result.result_id, [OutputChunk(2, "stderr", "again")])
+    assert await store.append_output(result.result_id, [OutputChunk(3, "stdout", "c")])
     ending = Ending("failed", NOW + 1, 1, "kubectl", "why", 12, output_bytes=100, omitted_bytes=90)
     ended = await store.end_command(
         result.result_id, ending, [OutputChunk(4, "stderr", "e2"), OutputChunk(5, "stdout", "d")]
@@ -251,7 +270,7 @@ async def test_output_is_kept_in_order_and_counted(store: Store) -> None:
     assert ended is not None
     assert (ended.status, ended.exit_code, ended.executor, ended.reason) == ("failed", 1, "kubectl", "why")
     assert (ended.output_bytes, ended.omitted_bytes, ended.stored_bytes) == (100, 90, 5)
-    await store.append_output(result.result_id, [OutputChunk(6, "stdout", "late")])
+    assert not await store.append_output(result.result_id, [OutputChunk(6, "stdout", "late")])
     output = await store.read_output(result.result_id)
     assert (output.stdout, output.stderr) == ("äbcd", "e1 e2")
     assert (await store.read_output("res_none")).stdout == ""
@@ -265,6 +284,241 @@ async def test_a_result_without_a_count_counts_what_is_stored(store: Store) -> N
     assert ended.output_bytes == 3
 
 
+async def test_running_commands_know_their_agents_process(store: Store) -> None:
+    session = await open_session(store)
+    result = await accept(store, session, status="queued", is_stream=True, max_output_bytes=10**6, contract='{"a":"ü"}')
+    assert await store.get_result(result.result_id) == result
+    for boot_id in ("boot_1", "boot_2"):
+        await store.mark_running(result.result_id, boot_id)
+        running = msgspec.structs.replace(result, status="running", boot_id=boot_id)
+        assert await store.list_open_results() == [running]
+    ending = Ending("failed", NOW, omitted_lines=7, omitted_bytes=70, is_truncated=True)
+    ended = await store.end_command(result.result_id, ending)
+    await store.mark_running(result.result_id, "boot_3")
+    await store.mark_running("res_none", "boot_3")
+    assert ended == await store.get_result(result.result_id)
+    assert ended == msgspec.structs.replace(
+        running, status="failed", ended_at=NOW, omitted_lines=7, omitted_bytes=70, is_truncated=True
+    )
+    assert ended.is_truncated is True
+    assert ended.is_stream is True
+
+
+async def test_what_an_ending_returns_is_what_is_stored(store: Store) -> None:
+    session = await open_session(store, correlation_id="trace")
+    ending = Ending("failed", NOW + 1, 3, "native", "why", 12, None, 5, 2, is_truncated=True)
+    before = [OutputChunk(1, "stdout", "ä"), OutputChunk(2, "full", "äö")]
+    after = [OutputChunk(3, "stdout", "b"), OutputChunk(4, "stderr", "e")]
+    for first, last in (((), ()), ((), before), (before, ()), (before, after), (before, [*before, *after])):
+        result = await accept(
+            store, session, boot_id="boot_1", is_stream=True, max_output_bytes=9, contract="{}", service_identity="s"
+        )
+        await store.append_output(result.result_id, first)
+        ended = await store.end_command(result.result_id, ending, last)
+        assert ended == await store.get_result(result.result_id)
+        assert ended is not None
+        stored = {chunk.seq: chunk for chunk in (*first, *last)}.values()
+        assert ended.stored_bytes == sum(len(one.data.encode()) for one in stored if one.stream == "stdout")
+        assert ended.output_bytes == ended.stored_bytes
+        held = await store.read_chunks(result.result_id, after_seq=0, max_bytes=100)
+        assert held.chunks == tuple(hidden(chunk) for chunk in stored)
+
+
+async def test_numbers_only_go_up(store: Store) -> None:
+    result = await accept(store, await open_session(store))
+    for numbers in ((1, 2), (2, 3), (3,), (6, 5, 6, 7), (4,), ()):
+        await store.append_output(result.result_id, [OutputChunk(seq, "stdout", f"{seq} ") for seq in numbers])
+    await store.append_output("res_none", [OutputChunk(1, "stdout", "x")])
+    assert (await store.read_output(result.result_id)).stdout == "1 2 3 6 7 "
+    assert (await store.read_output(result.result_id, offset=4, limit=4)).stdout == "3 6 "
+    assert await store.last_seqs([result.result_id]) == {result.result_id: 7}
+    repeated = [OutputChunk(seq, "stdout", f"{seq} ") for seq in (1, 2, 8)]
+    ended = await store.end_command(result.result_id, Ending("completed", NOW), repeated)
+    assert ended is not None
+    assert ended.stored_bytes == 12
+    assert (await store.read_output(result.result_id)).stdout == "1 2 3 6 7 8 "
+
+
+async def test_the_same_output_over_two_links_is_stored_once(store: Store) -> None:
+    """What an old link still had to store comes again over the new one, which goes on behind what was stored."""
+    result = await accept(store, await open_session(store))
+
+    async def link(first: int, last: int) -> None:
+        for seq in range(first, last + 1):
+            await store.append_output(result.result_id, [OutputChunk(seq, "stdout", f"{seq} ")])
+
+    await asyncio.gather(link(1, 30), link(1, 40), link(1, 20))
+    assert (await store.read_output(result.result_id)).stdout == "".join(f"{seq} " for seq in range(1, 41))
+
+
+async def test_last_numbers_of_many_open_results(store: Store) -> None:
+    session = await open_session(store)
+    results = [(await accept(store, session)).result_id for _ in range(300)]
+    expected = dict.fromkeys(results, 0)
+    for number, result_id in enumerate(results[:100], start=1):
+        await store.append_output(result_id, [OutputChunk(number, "stderr", "x")])
+        expected[result_id] = number
+    await store.end_command(results[50], Ending("completed", NOW))
+    await store.end_command(results[200], Ending("completed", NOW), [OutputChunk(1, "stdout", "x")])
+    del expected[results[50]], expected[results[200]]
+    assert await store.last_seqs([*results, "res_none", "'", "ü"]) == expected
+    assert await store.last_seqs([]) == {}
+
+
+async def test_a_stream_keeps_its_newest_output(store: Store) -> None:
+    session = await open_session(store)
+    stream, plain = await accept(store, session, is_stream=True), await accept(store, session)
+    streams: tuple[Stream, ...] = ("stdout", "stderr", "full", "stdout")
+    for seq in range(1, 41):
+        chunk = OutputChunk(seq, streams[seq % 4], f"{seq:02}" + "é" * 49)  # 100 bytes: ten of them may be held
+        await store.append_output(stream.result_id, [chunk])
+        await store.append_output(plain.result_id, [chunk])
+        held = await store.read_chunks(stream.result_id, after_seq=0, max_bytes=10**6)
+        assert [one.seq for one in held.chunks] == list(range(max(1, seq - 9), seq + 1))
+        assert held.first_held == max(1, seq - 9)
+    looked = await store.get_result(stream.result_id)
+    assert looked is not None
+    assert (looked.stored_bytes, looked.expired_bytes) == (2000, 1400)
+    assert await store.get_result(plain.result_id) == msgspec.structs.replace(plain, stored_bytes=2000)
+    assert (await store.read_chunks(plain.result_id, after_seq=0, max_bytes=10**6)).first_held == 1
+
+
+async def test_a_repetition_of_what_was_let_go_does_not_come_back(store: Store) -> None:
+    result = await accept(store, await open_session(store), is_stream=True)
+    for seq in (1, 2, 3, 1, 2):
+        await store.append_output(result.result_id, [OutputChunk(seq, "stdout", str(seq) * 500)])
+    held = await store.read_chunks(result.result_id, after_seq=0, max_bytes=10**6)
+    assert [chunk.seq for chunk in held.chunks] == [2, 3]
+    assert (await store.read_output(result.result_id)).stdout == "2" * 500 + "3" * 500
+
+
+async def test_the_newest_chunk_stays_whatever_its_size(store: Store) -> None:
+    result = await accept(store, await open_session(store), is_stream=True)
+    await store.append_output(result.result_id, [OutputChunk(1, "stderr", "e"), OutputChunk(2, "stdout", "x" * 5000)])
+    await store.append_output(result.result_id, [OutputChunk(seq, "stdout", str(seq) * 3000) for seq in (3, 4, 5)])
+    output = await store.read_output(result.result_id)
+    assert (output.stdout, output.stderr, output.start) == ("5" * 3000, "", 11_000)
+    ended = await store.end_command(result.result_id, Ending("completed", NOW), [OutputChunk(6, "stdout", "6" * 2000)])
+    assert ended is not None
+    assert (ended.stored_bytes, ended.expired_bytes, ended.output_bytes) == (16_000, 14_000, 16_000)
+    assert await store.get_result(result.result_id) == ended
+
+
+async def test_small_chunks_cannot_be_held_without_end(store: Store) -> None:
+    result = await accept(store, await open_session(store), is_stream=True)
+    await store.append_output(result.result_id, [OutputChunk(seq, "stdout", "x"[: seq % 2]) for seq in range(1, 2000)])
+    held = await store.read_chunks(result.result_id, after_seq=0, max_bytes=10**6)
+    assert [chunk.seq for chunk in held.chunks] == list(range(2000 - KEEP_STREAM_BYTES // 16, 2000))
+    large = OutputChunk(2000, "stdout", "y" * KEEP_STREAM_BYTES)
+    await store.append_output(result.result_id, [large])
+    assert (await store.read_chunks(result.result_id, after_seq=0, max_bytes=10**6)).chunks == (large,)
+
+
+async def test_offsets_count_from_the_first_byte_there_was(store: Store) -> None:
+    result = await accept(store, await open_session(store), is_stream=True)
+    for seq in range(1, 6):
+        chunks = [OutputChunk(2 * seq - 1, "stdout", "äö€" * 50), OutputChunk(2 * seq, "stderr", "e" * 50)]
+        await store.append_output(result.result_id, chunks)
+    # Of 350 bytes each two pairs are held, and the stderr before them.
+    whole = await store.read_output(result.result_id)
+    assert (whole.start, whole.stdout, whole.stderr) == (1050, "äö€" * 100, "e" * 150)
+    for offset, limit, start, text in (
+        (0, 4, 1050, "äö"),
+        (1049, 4, 1050, "äö"),
+        (1050, 1, 1050, "ä"),
+        (1051, 4, 1052, "ö"),
+        (1055, None, 1057, "äö€" * 99),
+        (1398, 8, 1400, "äö€"),
+        (1748, 8, 1750, ""),
+        (9000, 8, 9000, ""),
+        (1050, 0, 1050, ""),
+    ):
+        part = await store.read_output(result.result_id, offset=offset, limit=limit)
+        assert (part.start, part.stdout) == (start, text), offset
+
+
+async def test_stdout_before_its_contract_is_read_apart(store: Store) -> None:
+    session = await open_session(store)
+    chunks = [
+        OutputChunk(1, "full", "äa\n"),
+        OutputChunk(2, "stdout", "ä\n"),
+        OutputChunk(3, "stderr", "e"),
+        OutputChunk(4, "full", "b\n"),
+        OutputChunk(5, "stdout", "b\n"),
+    ]
+    for count in (0, 3, 5):  # with its ending come none of them, some, all
+        result = await accept(store, session)
+        await store.append_output(result.result_id, chunks[: 5 - count])
+        await store.end_command(result.result_id, Ending("completed", NOW), chunks[5 - count :])
+        output = await store.read_output(result.result_id)
+        assert (output.stdout, output.stderr) == ("ä\nb\n", "e")
+        full = await store.read_output(result.result_id, is_full=True)
+        assert (full.stdout, full.stderr) == ("äa\nb\n", "e")
+        part = await store.read_output(result.result_id, is_full=True, offset=1, limit=3)
+        assert (part.stdout, part.start) == ("a\nb", 2)
+        held = await store.read_chunks(result.result_id, after_seq=0, max_bytes=100)
+        assert held.chunks == tuple(hidden(chunk) for chunk in chunks)
+    result = await accept(store, session)
+    await store.append_output(result.result_id, [OutputChunk(1, "stdout", "äb")])
+    assert (await store.read_output(result.result_id, offset=1, is_full=True)).stdout == "b"
+    await store.end_command(result.result_id, Ending("completed", NOW))
+    assert (await store.read_output(result.result_id, is_full=True)).stdout == "äb"
+
+
+async def test_followers_read_on_behind_a_number(store: Store) -> None:
+    session = await open_session(store)
+    chunks = [OutputChunk(seq, "stderr" if seq % 3 else "stdout", "ä" * seq) for seq in range(1, 10)]
+    appended, whole = await accept(store, session), await accept(store, session)
+    assert await store.read_chunks(appended.result_id, after_seq=0, max_bytes=100) == StoredChunks((), 0)
+    await store.append_output(appended.result_id, chunks)
+    await store.end_command(whole.result_id, Ending("completed", NOW), chunks)
+    for result in (appended, whole):
+        for after_seq, max_bytes, seqs in (
+            (0, 1, [1]),
+            (0, 2, [1]),
+            (0, 3, [1, 2]),
+            (3, 18, [4, 5]),
+            (3, 10**6, [4, 5, 6, 7, 8, 9]),
+            (9, 1, []),
+            (50, 1, []),
+        ):
+            held = await store.read_chunks(result.result_id, after_seq=after_seq, max_bytes=max_bytes)
+            assert held.first_held == 1
+            assert list(held.chunks) == [chunk for chunk in chunks if chunk.seq in seqs]
+    assert await store.read_chunks("res_none", after_seq=0, max_bytes=100) == StoredChunks((), 0)
+
+
+async def test_followers_get_past_output_that_is_not_theirs(store: Store) -> None:
+    result = await accept(store, await open_session(store))
+    chunks = [OutputChunk(seq, "full", "x" * 100) for seq in range(1, 2001)]
+    await store.append_output(result.result_id, chunks)
+    await store.append_output(result.result_id, [OutputChunk(2001, "stdout", "end")])
+    seen = await follow(store, result.result_id, max_bytes=10)
+    assert [chunk.seq for chunk in seen] == list(range(1, 2002))
+    assert "".join(chunk.data for chunk in seen) == "end"
+
+
+async def test_a_follower_sees_each_chunk_or_that_it_is_gone(store: Store) -> None:
+    result = await accept(store, await open_session(store), is_stream=True)
+
+    async def write() -> None:
+        for seq in range(1, 400):
+            await store.append_output(result.result_id, [OutputChunk(seq, "stdout", f"{seq:03}" * 20)])
+
+    writing = asyncio.create_task(write())
+    last, seen, gone = 0, 0, 0
+    while last < 399:
+        held = await store.read_chunks(result.result_id, after_seq=last, max_bytes=150)
+        if held.first_held > last + 1:
+            gone += held.first_held - last - 1
+            last = held.first_held - 1
+        for chunk in held.chunks:
+            assert chunk == OutputChunk(last + 1, "stdout", f"{last + 1:03}" * 20)
+            last, seen = last + 1, seen + 1
+    await writing
+    assert seen + gone == 399
+
+
 async def test_open_and_overdue_results(store: Store) -> None:
     session = await open_session(store)
     late = await accept(store, session, deadline_at=NOW + 1, accepted_at=NOW + 1)
@@ -273,10 +527,6 @@ async def test_open_and_overdue_results(store: Store) -> None:
     await store.end_command(done.result_id, Ending("completed", NOW))
     assert [one.result_id for one in await store.list_open_results()] == [early.result_id, late.result_id]
     assert [one.result_id for one in await store.list_overdue(NOW + 5)] == [late.result_id]
-    await store.mark_running(early.result_id)
-    await store.mark_running(done.result_id)
-    statuses = [one.status for result in (early, done) if (one := await store.get_result(result.result_id)) is not None]
-    assert statuses == ["running", "completed"]
 
 
 async def test_reaping_by_age(store: Store) -> None:
@@ -383,3 +633,122 @@ def test_pages_of_output_make_the_whole(tmp_path: Path, texts: list[str], limit:
             await store.close()
 
     asyncio.run(check())
+
+
+class Model:
+    """What a store should have of one result."""
+
+    def __init__(self, *, keep_bytes: int | None) -> None:
+        self.keep_bytes = keep_bytes
+        self.held: list[OutputChunk] = []
+        self.last_seq = 0
+        self.streams: dict[Stream, bytes] = {"stdout": b"", "stderr": b"", "full": b""}
+        self.expired: dict[Stream, int] = dict.fromkeys(self.streams, 0)
+
+    def append(self, chunks: Sequence[OutputChunk]) -> None:
+        for chunk in chunks:
+            if chunk.seq > self.last_seq:
+                self.last_seq = chunk.seq
+                self.held.append(chunk)
+                self.streams[chunk.stream] += chunk.data.encode()
+        while self.keep_bytes is not None and len(self.held) > 1 and self._kept() > self.keep_bytes:
+            gone = self.held.pop(0)
+            self.expired[gone.stream] += len(gone.data.encode())
+
+    def text(self, stream: Stream, offset: int, limit: int | None) -> tuple[int, str]:
+        """The part of a stream from the first character behind `offset`, and where it begins."""
+        whole, offset = self.streams[stream], max(offset, self.expired[stream])
+        place, taken = self.expired[stream], ""
+        for character in whole[place:].decode():
+            size, used = len(character.encode()), len(taken.encode())
+            if place >= offset and (limit is None or not used or used + size <= limit):
+                offset = offset if used else place
+                taken += character
+            elif place >= offset:
+                break
+            place += size
+        return max(offset, place) if not taken else offset, taken
+
+    def _kept(self) -> int:
+        return sum(max(16, len(chunk.data.encode())) for chunk in self.held)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Store]]:
+    """A loop, and on it a store that is the same for all examples of a test."""
+    with asyncio.Runner() as loop:
+        store = SqliteStore(tmp_path / "store.db", keep_stream_bytes=60)
+        loop.run(store.open())
+        yield loop, store
+        loop.run(store.close())
+
+
+CHUNK = st.tuples(
+    st.sampled_from([1, 1, 1, 1, 2, 0, -1, -3]),  # behind the number before
+    st.sampled_from(["stdout", "stdout", "stderr", "full"]),
+    st.text(st.sampled_from("aé€\N{PILE OF POO}\n\x00"), max_size=12),
+)
+
+
+@given(
+    is_stream=st.booleans(),
+    appends=st.lists(st.lists(CHUNK, max_size=4), max_size=10),
+    last=st.none() | st.lists(CHUNK, max_size=3),
+    limit=st.none() | st.integers(1, 15),
+    max_bytes=st.integers(1, 60),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+def test_whatever_is_appended_the_held_suffix_is_read(
+    runner: tuple[asyncio.Runner, Store],
+    is_stream: bool,
+    appends: list[list[tuple[int, Stream, str]]],
+    last: list[tuple[int, Stream, str]] | None,
+    limit: int | None,
+    max_bytes: int,
+) -> None:
+    loop, store = runner
+
+    async def check() -> None:
+        result = await accept(store, await open_session(store), is_stream=is_stream)
+        model, seq = Model(keep_bytes=60 if is_stream else None), 0
+
+        def numbered(steps: list[tuple[int, Stream, str]]) -> list[OutputChunk]:
+            nonlocal seq
+            chunks = []
+            for step, stream, data in steps:
+                seq = max(1, seq + step)
+                chunks.append(OutputChunk(seq, stream, data))
+            return chunks
+
+        for steps in appends:
+            chunks = numbered(steps)
+            model.append(chunks)
+            await store.append_output(result.result_id, chunks)
+        assert await store.last_seqs([result.result_id]) == {result.result_id: model.last_seq}
+        if last is not None:
+            chunks = numbered(last)
+            if not model.held and chunks and chunks[0].seq == 1:
+                model.keep_bytes = None  # it comes whole
+            model.append(chunks)
+            ended = await store.end_command(result.result_id, Ending("completed", NOW), chunks)
+            assert ended == await store.get_result(result.result_id)
+            await store.append_output(result.result_id, [OutputChunk(seq + 1, "stdout", "late")])
+        looked = await store.get_result(result.result_id)
+        assert looked is not None
+        assert looked.stored_bytes == len(model.streams["stdout"])
+        assert looked.expired_bytes == model.expired["stdout"]
+        for after_seq in range(model.last_seq + 2):
+            held = await store.read_chunks(result.result_id, after_seq=after_seq, max_bytes=10**6)
+            assert held.first_held == (model.held[0].seq if model.held else 0)
+            assert list(held.chunks) == [hidden(chunk) for chunk in model.held if chunk.seq > after_seq]
+            assert await follow(store, result.result_id, max_bytes=max_bytes, after_seq=after_seq) == list(held.chunks)
+        full: Stream = "full" if model.streams["full"] else "stdout"
+        for offset in range(len(model.streams["stdout"]) + 2):
+            output = await store.read_output(result.result_id, offset=offset, limit=limit)
+            assert (output.start, output.stdout) == model.text("stdout", offset, limit)
+            assert output.stderr == "".join(chunk.data for chunk in model.held if chunk.stream == "stderr")
+        for offset in range(len(model.streams[full]) + 2):
+            output = await store.read_output(result.result_id, offset=offset, limit=limit, is_full=True)
+            assert (output.start, output.stdout) == model.text(full, offset, limit)
+
+    loop.run(check())

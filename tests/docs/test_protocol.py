@@ -10,19 +10,20 @@ import msgspec
 import pytest
 
 from schemas import codec, frames
-from schemas.frames import CLOSE_REASONS, AgentFrame, Chunk, CloseCode, Held, HubFrame
+from schemas.frames import CLOSE_REASONS, AgentFrame, Chunk, CloseCode, Contract, Held, HubFrame
 from tests.support.documents import ROOT, blocks, code, headings, read, rows, section
 from tests.support.program import Client, hub_program
 
 PROTOCOL = ROOT / "docs" / "protocol.md"
 FROM_HUB = {str(kind.__struct_config__.tag): kind for kind in HubFrame.__args__}
 FROM_AGENT = {str(kind.__struct_config__.tag): kind for kind in AgentFrame.__args__}
-PARTS: dict[str, type[msgspec.Struct]] = {"held": Held, "chunk": Chunk}
+PARTS: dict[str, type[msgspec.Struct]] = {"held": Held, "chunk": Chunk, "contract": Contract}
 STRUCTS: dict[str, type[msgspec.Struct]] = {**FROM_HUB, **FROM_AGENT, **PARTS}
 
 
 def test_every_frame_has_its_heading() -> None:
-    assert {code(heading) for heading in headings(PROTOCOL, 3)} == {*FROM_HUB, *FROM_AGENT}
+    without_code = {""}  # those of the client stream
+    assert {code(heading) for heading in headings(PROTOCOL, 3)} - without_code == {*FROM_HUB, *FROM_AGENT}
     assert {code(heading) for heading in headings(PROTOCOL, 4)} == set(PARTS)
 
 
@@ -62,6 +63,9 @@ def test_every_close_code_is_explained_in_its_own_words() -> None:
         frames.CLUSTER_HEADER,
         str(frames.MAX_DATA_BYTES),
         str(frames.MAX_FRAME_BYTES),
+        str(frames.WINDOW_BYTES),
+        f"bytes of its data and {frames.FRAME_OVERHEAD_BYTES}",
+        str(frames.UNBOUNDED),
         f"{frames.HEARTBEATS_MISSED} intervals",
         f"{frames.MAX_HEARTBEAT_INTERVAL_SECONDS:.0f} at most",
     ],

@@ -33,9 +33,10 @@ class DecliningExecutor(EchoExecutor):
 
 
 class SlowExecutor(EchoExecutor):
-    """Waits until it is released; counts what runs at once and what was cancelled."""
+    """Writes its `first` bytes and waits until it is released; counts what runs at once and what was cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: bytes = b"") -> None:
+        self._first = first
         self.release = asyncio.Event()
         self.started = asyncio.Semaphore(0)
         self.running = 0
@@ -46,8 +47,10 @@ class SlowExecutor(EchoExecutor):
         """Wait, then echo."""
         self.running += 1
         self.most_running = max(self.running, self.most_running)
-        self.started.release()
         try:
+            if self._first:
+                await sink.write("stdout", self._first)
+            self.started.release()
             await self.release.wait()
             return await super().run(command, sink)
         except asyncio.CancelledError:
@@ -88,6 +91,22 @@ class FloodingExecutor(EchoExecutor):
             await sink.write("stdout", self._block)
             self.written += len(self._block)
             await asyncio.sleep(0)
+
+
+class LinesExecutor(EchoExecutor):
+    """Writes so many lines, `line 000000` first, each by itself; others get a turn after `rests_every` of them."""
+
+    def __init__(self, count: int, rests_every: int = 100) -> None:
+        self._count = count
+        self._rests_every = rests_every
+
+    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+        """Write."""
+        for number in range(self._count):
+            await sink.write("stdout", f"line {number:06}\n".encode())
+            if number % self._rests_every == 0:
+                await asyncio.sleep(0)
+        return Outcome(0)
 
 
 class BrokenExecutor(EchoExecutor):

@@ -13,7 +13,7 @@ from aiohttp import web
 from hub import app as hub_app
 from hub import keys
 from hub.listener import listening
-from hub.settings import Agents, Commands, Database, RateLimit, Server, Settings
+from hub.settings import Agents, Commands, Database, RateLimit, Server, Settings, Streams
 
 ADMIN_KEY = "admin-key-of-the-tests-0123456789abcdef"
 UNLIMITED = RateLimit(standard_per_minute=0, execute_per_minute=0, session_per_minute=0, address_per_minute=0)
@@ -97,6 +97,7 @@ def settings(folder: Path, **sections: Any) -> Settings:
         ratelimit=sections.get("ratelimit", UNLIMITED),
         agents=sections.get("agents", Agents(hello_timeout_seconds=1.0, send_timeout_seconds=2.0)),
         commands=sections.get("commands", Commands(grace_seconds=1.0)),
+        streams=sections.get("streams", Streams()),
     )
 
 
@@ -104,7 +105,7 @@ def settings(folder: Path, **sections: Any) -> Settings:
 async def running_hub(settings: Settings) -> AsyncIterator[TestHub]:
     """Serve on a free loopback port for as long as the context is open."""
     app = hub_app.build(settings)
-    runner = web.AppRunner(app, shutdown_timeout=0.2)
+    runner = web.AppRunner(app, shutdown_timeout=0.2, handler_cancellation=True)
     await runner.setup()
     try:
         await app[keys.API_KEYS].bootstrap(ADMIN_KEY)

@@ -12,7 +12,7 @@ def stub_kubectl(folder: Path, body: str, name: str = "kubectl") -> Path:
     path = folder / name
     path.write_text(
         f"#!{sys.executable} -SE\n"
-        "import os, signal, sys, time\n"
+        "import os, pathlib, signal, sys, time\n"
         "args = sys.argv[1:]\n"
         "if args[:1] == ['version']:\n"
         f"    print('''{VERSION_JSON}''')\n"

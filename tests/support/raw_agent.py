@@ -53,11 +53,12 @@ class RawAgent:
                 await answer(self, frame)
 
     async def exit(self, run: Run, stdout: str = "", stderr: str = "", **fields: object) -> None:
-        """End a command in one frame."""
+        """End a command in one frame; `seq` where output came before."""
         chunks = [Chunk("stdout", stdout)] if stdout else []
         chunks += [Chunk("stderr", stderr)] if stderr else []
-        values = {"status": "completed", "exit_code": 0, "output_bytes": len(stdout.encode()), "executor": "kubectl"}
-        await self.send(Exit(result_id=run.result_id, seq=1, chunks=chunks, **(values | fields)))  # type: ignore[arg-type]
+        values: dict[str, object] = {"seq": 1, "status": "completed", "exit_code": 0, "executor": "kubectl"}
+        values |= {"output_bytes": len(stdout.encode())} | fields
+        await self.send(Exit(result_id=run.result_id, chunks=chunks, **values))  # type: ignore[arg-type]
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,22 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from schemas import codec
-from schemas.frames import SUBPROTOCOL, Ack, AgentFrame, Exit, Hello, HubFrame, Output, Run, Welcome
+from schemas.frames import (
+    PROTOCOL_VERSION,
+    RESUMING_VERSION,
+    SUBPROTOCOL,
+    Ack,
+    AgentFrame,
+    Chunk,
+    Credit,
+    Exit,
+    Hello,
+    HubFrame,
+    Output,
+    Run,
+    Stream,
+    Welcome,
+)
 
 T = TypeVar("T")
 
@@ -32,11 +47,51 @@ class Answer:
     body: bytes = b""
 
 
+class Stored:
+    """What a hub has of one result. `text` is by stream, `seq` the highest number, `exit` the end, None before."""
+
+    def __init__(self) -> None:
+        self.text: dict[Stream, str] = {"stdout": "", "stderr": "", "full": ""}
+        self.seq = 0
+        self.exit: Exit | None = None
+        self.repeated = 0
+
+    def take(self, frame: Output | Exit) -> None:
+        """Store a frame, or count it as `repeated`. Raises ValueError for a gap, and for output behind the end."""
+        last = last_seq(frame)
+        if last <= self.seq:
+            self.repeated += 1
+            return
+        if frame.seq != self.seq + 1 or self.exit is not None:
+            raise ValueError(f"number {frame.seq} behind {self.seq}")
+        parts: list[Output | Chunk] = [*frame.chunks] if isinstance(frame, Exit) else [frame]
+        for part in parts:
+            self.text[part.stream] += part.data
+        self.seq = last
+        if isinstance(frame, Exit):
+            self.exit = frame
+
+
+class Shelf:
+    """The results of a hub that outlive its links."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, Stored] = {}
+
+    def __getitem__(self, result_id: str) -> Stored:
+        return self.results.setdefault(result_id, Stored())
+
+    def resume(self, hello: Hello) -> dict[str, int | None]:
+        """What a welcome says of the results the agent holds."""
+        return {held.result_id: self[held.result_id].seq for held in hello.held}
+
+
 class HubLink:
     """The hub's end of one link; `received` holds every frame the agent sent."""
 
     def __init__(self, socket: ServerConnection) -> None:
         self.socket = socket
+        self.version = PROTOCOL_VERSION
         self.done = asyncio.Event()
         self.received: list[AgentFrame] = []
 
@@ -66,10 +121,36 @@ class HubLink:
     ) -> Hello:
         """Take the hello and answer it."""
         hello = await self.expect(Hello)
-        await self.send(
-            Welcome("0.0-test", heartbeat_interval_seconds, max_concurrent_commands, **fields)  # type: ignore[arg-type]
+        welcome = Welcome(
+            "0.0-test",
+            heartbeat_interval_seconds,
+            max_concurrent_commands,
+            **fields,  # type: ignore[arg-type]
         )
+        self.version = welcome.protocol_version
+        await self.send(welcome)
         return hello
+
+    async def resume(self, shelf: Shelf, **fields: object) -> Hello:
+        """Take the hello and answer it with what the shelf has."""
+        hello = await self.expect(Hello)
+        await self.send(Welcome("0.0-test", 20.0, 8, resume=shelf.resume(hello), **fields))  # type: ignore[arg-type]
+        return hello
+
+    async def acknowledge(self, frame: Output | Exit) -> None:
+        """Say that a frame is stored, and has gone on."""
+        results = {frame.result_id: last_seq(frame)}
+        await self.send(Ack(results))
+        if self.version >= RESUMING_VERSION:
+            await self.send(Credit(results))
+
+    async def store(self, shelf: Shelf, *result_ids: str) -> None:
+        """Store and acknowledge all output until these results have ended. Raises ConnectionClosed."""
+        while any(shelf[result_id].exit is None for result_id in result_ids):
+            frame = await self.receive()
+            if isinstance(frame, Output | Exit):
+                shelf[frame.result_id].take(frame)
+                await self.acknowledge(frame)
 
     async def run(self, command_type: str, *args: str, result_id: str = "res_1", **fields: object) -> None:
         """Send a command."""
@@ -83,9 +164,8 @@ class HubLink:
             frame = await self.receive()
             if not isinstance(frame, Output | Exit) or frame.result_id != result_id:
                 continue
-            last = frame.seq + len(frame.chunks) if isinstance(frame, Exit) else frame.seq
             if acknowledge:
-                await self.send(Ack({result_id: last}))
+                await self.acknowledge(frame)
             if isinstance(frame, Exit):
                 return outputs, frame
             outputs.append(frame)
@@ -109,6 +189,11 @@ class HubLink:
         self.done.set()
 
 
+def last_seq(frame: Output | Exit) -> int:
+    """The last number a frame stands for."""
+    return frame.seq + len(frame.chunks) if isinstance(frame, Exit) else frame.seq
+
+
 class ScriptedHub:
     """A listening hub. `dials` holds the headers of every upgrade request; `answers` refuse the next ones in turn."""
 
@@ -119,6 +204,8 @@ class ScriptedHub:
         self._links: asyncio.Queue[HubLink] = asyncio.Queue()
         self._live: set[HubLink] = set()
         self._dialled = asyncio.Condition()
+        self._is_answering = asyncio.Event()
+        self._is_answering.set()
 
     async def link(self, timeout_seconds: float = WAIT_SECONDS) -> HubLink:
         """The next link that was upgraded."""
@@ -130,11 +217,20 @@ class ScriptedHub:
         async with asyncio.timeout(WAIT_SECONDS), self._dialled:
             await self._dialled.wait_for(lambda: len(self.dials) >= times)
 
+    def hold(self) -> None:
+        """Let upgrade requests wait for their answer, until `let_go`."""
+        self._is_answering.clear()
+
+    def let_go(self) -> None:
+        """Answer them, and those that come."""
+        self._is_answering.set()
+
     async def on_request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuse if told to."""
         self.dials.append(request.headers)
         async with self._dialled:
             self._dialled.notify_all()
+        await self._is_answering.wait()
         if not self.answers:
             return None
         answer = self.answers.popleft()
@@ -149,7 +245,8 @@ class ScriptedHub:
         await link.done.wait()
 
     def end(self) -> None:
-        """Let go of every link."""
+        """Let go of everything."""
+        self.let_go()
         for link in self._live:
             link.done.set()
 

@@ -5,20 +5,12 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
-from random import Random
 
 import pytest
 
-from agent.dispatcher import Dispatcher
 from agent.errors import Rejected
-from agent.executors.base import Executor, Outcome, Sink
-from agent.link.backoff import Backoff
-from agent.link.link import Link
-from agent.outbox import Outbox
-from agent.policy import Policy
+from agent.executors.base import Outcome, Sink
 from agent.settings import Link as LinkSettings
-from agent.settings import Settings
 from schemas.frames import (
     MAX_FRAME_BYTES,
     Ack,
@@ -28,77 +20,14 @@ from schemas.frames import (
     Drain,
     Exit,
     Heartbeat,
-    Hello,
     Leaving,
     Output,
 )
 from schemas.kubectl import KubectlCommand
 from tests.support.executors import EchoExecutor, FloodingExecutor, SlowExecutor
+from tests.support.linked_agent import LinkedAgent, linked_agent
 from tests.support.scripted_hub import Answer, HubLink, ScriptedHub, scripted_hub
 from tests.support.waiting import until
-
-
-class QuickBackoff(Backoff):
-    """Keeps what the rule says in `delays`, and asks for a thousandth of it."""
-
-    def __init__(self) -> None:
-        super().__init__(Random(7))
-        self.delays: list[float] = []
-
-    def after_failure(self, now: float, retry_after_seconds: float | None = None) -> float:
-        return self._quick(super().after_failure(now, retry_after_seconds))
-
-    def after_loss(self, now: float, lived_seconds: float, code: int) -> float:
-        before = len(self.delays)
-        delay = super().after_loss(now, lived_seconds, code)
-        return delay if len(self.delays) > before else self._quick(delay)
-
-    def after_rejection(self) -> float:
-        return self._quick(super().after_rejection())
-
-    def _quick(self, delay: float) -> float:
-        self.delays.append(delay)
-        return delay / 1000
-
-
-class Agent:
-    """A link with its dispatcher, in the test's own loop."""
-
-    def __init__(self, hub: ScriptedHub, executor: Executor, **fields: object) -> None:
-        values: dict[str, object] = {
-            "hub_url": hub.url,
-            "cluster_id": "alpha",
-            "link": LinkSettings(open_timeout_seconds=5.0, welcome_timeout_seconds=5.0),
-        } | fields
-        self.outbox = Outbox(Settings(**values).output)  # type: ignore[arg-type]
-        self.dispatcher = Dispatcher([executor], Policy(None), self.outbox)
-        self.backoff = QuickBackoff()
-        self.link = Link(
-            Settings(**values),  # type: ignore[arg-type]
-            lambda: "t0ken",
-            self.hello,
-            self.dispatcher,
-            self.outbox,
-            self.backoff,
-        )
-
-    async def hello(self) -> Hello:
-        return Hello("alpha", "1.2.3", "boot_1", held=self.outbox.held())
-
-
-@contextlib.asynccontextmanager
-async def agent_of(hub: ScriptedHub, executor: Executor | None = None, **fields: object) -> AsyncIterator[Agent]:
-    """A running agent; nothing of it is left afterwards."""
-    before = asyncio.all_tasks()
-    agent = Agent(hub, executor or EchoExecutor(), **fields)
-    task = asyncio.create_task(agent.link.run(), name="link")
-    try:
-        yield agent
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        assert agent.outbox.held() == []
-        await until(lambda: {one for one in asyncio.all_tasks() - before if "link" in one.get_name()} == set(), 2.0)
 
 
 async def welcomed(
@@ -110,10 +39,10 @@ async def welcomed(
 
 
 async def test_a_command_down_and_up() -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await hub.link()
         hello = await link.welcome()
-        assert (hello.cluster_id, hello.boot_id, hello.protocol_version) == ("alpha", "boot_1", 1)
+        assert (hello.cluster_id, hello.boot_id, hello.protocol_version) == ("alpha", "boot_1", 2)
         await link.run("get", "pods", "-A")
         outputs, last = await link.result()
         assert outputs == []
@@ -123,7 +52,7 @@ async def test_a_command_down_and_up() -> None:
 
 async def test_cancel() -> None:
     executor = SlowExecutor()
-    async with scripted_hub() as hub, agent_of(hub, executor):
+    async with scripted_hub() as hub, linked_agent(hub, executor):
         link = await welcomed(hub)
         await link.run("get", "pods")
         await executor.started.acquire()
@@ -133,7 +62,7 @@ async def test_cancel() -> None:
 
 
 async def test_heartbeats_come_when_there_is_nothing_else_to_say() -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await welcomed(hub, heartbeat_interval_seconds=0.05)
         for _ in range(3):
             await link.expect(Heartbeat, 2.0)
@@ -141,7 +70,7 @@ async def test_heartbeats_come_when_there_is_nothing_else_to_say() -> None:
 
 
 async def test_heartbeats_and_neighbours_are_not_stuck_behind_a_flood() -> None:
-    async with scripted_hub() as hub, agent_of(hub, FloodingExecutor()):
+    async with scripted_hub() as hub, linked_agent(hub, FloodingExecutor()):
         link = await welcomed(hub, heartbeat_interval_seconds=5.0)
         await link.run("get", "pods", result_id="res_flood", max_output_bytes=1 << 30)
         await link.expect(Output)
@@ -154,7 +83,7 @@ async def test_heartbeats_and_neighbours_are_not_stuck_behind_a_flood() -> None:
             if isinstance(frame, Exit):
                 break
             assert isinstance(frame, Output)
-            await link.send(Ack({frame.result_id: frame.seq}))
+            await link.acknowledge(frame)
         assert frame.result_id == "res_short"
         # What was under way when the hub asked, and one of each neighbour.
         assert frames < 40
@@ -168,7 +97,7 @@ async def test_a_large_output_comes_in_numbered_frames_and_is_cut_at_a_line() ->
                 await sink.write("stdout", f"line {number:06}\n".encode())
             return Outcome(0)
 
-    async with scripted_hub() as hub, agent_of(hub, Large()):
+    async with scripted_hub() as hub, linked_agent(hub, Large()):
         link = await welcomed(hub)
         await link.run("get", "pods", max_output_bytes=300_005)
         outputs, last = await link.result()
@@ -181,7 +110,7 @@ async def test_a_large_output_comes_in_numbered_frames_and_is_cut_at_a_line() ->
 
 
 async def test_a_hub_that_is_gone_is_dialled_again() -> None:
-    async with scripted_hub() as hub, agent_of(hub) as agent:
+    async with scripted_hub() as hub, linked_agent(hub) as agent:
         for _ in range(3):
             (await welcomed(hub)).cut()
         link = await welcomed(hub)
@@ -191,7 +120,7 @@ async def test_a_hub_that_is_gone_is_dialled_again() -> None:
 
 
 async def test_a_hub_that_accepts_and_closes_is_not_dialled_in_a_hot_loop() -> None:
-    async with scripted_hub() as hub, agent_of(hub) as agent:
+    async with scripted_hub() as hub, linked_agent(hub) as agent:
         for _ in range(8):
             await (await hub.link()).close()
         assert len(agent.backoff.delays) >= 7
@@ -201,7 +130,7 @@ async def test_a_hub_that_accepts_and_closes_is_not_dialled_in_a_hot_loop() -> N
 
 
 async def test_a_hub_that_welcomes_and_closes_is_not_dialled_in_a_hot_loop() -> None:
-    async with scripted_hub() as hub, agent_of(hub) as agent:
+    async with scripted_hub() as hub, linked_agent(hub) as agent:
         for _ in range(8):
             await (await welcomed(hub)).close()
         assert sum(agent.backoff.delays) > 5.0
@@ -214,7 +143,7 @@ async def test_a_rejected_agent_says_so_and_asks_again_in_five_minutes(
     async with scripted_hub() as hub:
         hub.answers.append(Answer(status, body=b'{"message": "Invalid agent token"}'))
         with caplog.at_level(logging.ERROR, "agent"):
-            async with agent_of(hub) as agent:
+            async with linked_agent(hub) as agent:
                 await welcomed(hub)
     assert 270 <= agent.backoff.delays[0] <= 330
     record = next(record for record in caplog.records if record.levelno == logging.ERROR)
@@ -226,7 +155,7 @@ async def test_a_rejected_agent_says_so_and_asks_again_in_five_minutes(
 async def test_a_rejected_agent_may_be_told_to_give_up(status: int) -> None:
     async with scripted_hub() as hub:
         hub.answers.append(Answer(status))
-        agent = Agent(hub, EchoExecutor(), exit_on_rejection=True)
+        agent = LinkedAgent(hub.url, EchoExecutor(), exit_on_rejection=True)
         with pytest.raises(Rejected) as caught:
             await asyncio.wait_for(agent.link.run(), 5)
     assert caught.value.status == status
@@ -235,17 +164,21 @@ async def test_a_rejected_agent_may_be_told_to_give_up(status: int) -> None:
 async def test_a_hub_that_asks_for_time_gets_it() -> None:
     async with scripted_hub() as hub:
         hub.answers.extend([Answer(503, {"Retry-After": "17"}), Answer(429, {"Retry-After": "3"})])
-        async with agent_of(hub) as agent:
+        async with linked_agent(hub) as agent:
             await welcomed(hub)
     assert 17.0 <= agent.backoff.delays[0] <= 17.5
     assert 3.0 <= agent.backoff.delays[1] <= 4.0
 
 
 async def test_a_replaced_agent_stays_away_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    async with scripted_hub() as hub, agent_of(hub) as agent:
+    executor = SlowExecutor()
+    async with scripted_hub() as hub, linked_agent(hub, executor) as agent:
         link = await welcomed(hub)
+        await link.run("get", "pods")
+        await executor.started.acquire()
         await link.close(CloseCode.REPLACED, "a newer agent took over")
-        await hub.link()
+        assert (await (await hub.link()).welcome()).held == []
+        assert executor.cancelled == 1
     assert 60 <= agent.backoff.delays[0] <= 180
     assert "another agent has this cluster's link" in caplog.text
 
@@ -268,7 +201,7 @@ async def test_a_replaced_agent_stays_away_and_says_why(caplog: pytest.LogCaptur
 async def test_a_malformed_frame_closes_the_link_and_says_so(
     text: str | bytes, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await welcomed(hub)
         await link.socket.send(text)
         assert await link.closed() == code
@@ -279,7 +212,7 @@ async def test_a_malformed_frame_closes_the_link_and_says_so(
 
 @pytest.mark.parametrize("when", ["before the welcome", "after it"])
 async def test_a_frame_of_100_megabytes_is_refused_by_its_head(when: str) -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await hub.link()
         if when == "after it":
             await link.welcome()
@@ -292,7 +225,7 @@ async def test_a_frame_of_100_megabytes_is_refused_by_its_head(when: str) -> Non
 
 
 async def test_the_largest_frame_a_hub_may_send_is_taken() -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await welcomed(hub)
         filler = "x" * (MAX_FRAME_BYTES - 100)
         await link.socket.send(json.dumps({"type": "heartbeat", "news": filler}))
@@ -301,12 +234,12 @@ async def test_the_largest_frame_a_hub_may_send_is_taken() -> None:
 
 
 async def test_what_a_newer_hub_adds_is_passed_over() -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await hub.link()
         await link.socket.send('{"type": "motd", "text": "hello"}')
         await link.send(Heartbeat())
         await link.welcome()
-        await link.socket.send('{"type": "credit", "bytes": 5}')
+        await link.socket.send('{"type": "credit", "results": {}, "bytes": 5}')
         run = {
             "type": "run",
             "result_id": "res_1",
@@ -322,7 +255,7 @@ async def test_what_a_newer_hub_adds_is_passed_over() -> None:
 
 async def test_a_hub_that_does_not_welcome() -> None:
     settings = LinkSettings(open_timeout_seconds=5.0, welcome_timeout_seconds=0.1)
-    async with scripted_hub() as hub, agent_of(hub, link=settings):
+    async with scripted_hub() as hub, linked_agent(hub, link=settings):
         link = await hub.link()
         assert await link.closed() == CloseCode.HELLO_TIMEOUT
         link.done.set()
@@ -330,23 +263,24 @@ async def test_a_hub_that_does_not_welcome() -> None:
 
 
 async def test_a_hub_that_speaks_before_its_welcome() -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await hub.link()
         await link.send(Ack({}))
         assert await link.closed() == CloseCode.PROTOCOL_VIOLATION
 
 
-async def test_a_hub_of_a_later_protocol_is_a_rejection() -> None:
-    async with scripted_hub() as hub, agent_of(hub) as agent:
+@pytest.mark.parametrize("version", [0, 3])
+async def test_a_hub_of_an_unknown_protocol_is_a_rejection(version: int) -> None:
+    async with scripted_hub() as hub, linked_agent(hub) as agent:
         link = await hub.link()
-        await link.welcome(protocol_version=2)
+        await link.welcome(protocol_version=version)
         assert await link.closed() == CloseCode.VERSION_UNSUPPORTED
         await until(lambda: bool(agent.backoff.delays))
         assert agent.backoff.delays[0] >= 270
 
 
 async def test_a_silent_hub_is_left_after_two_and_a_half_intervals() -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await welcomed(hub, heartbeat_interval_seconds=0.1)
         began = time.monotonic()
         assert await link.closed() == CloseCode.SILENT_PEER
@@ -355,8 +289,9 @@ async def test_a_silent_hub_is_left_after_two_and_a_half_intervals() -> None:
 
 async def test_a_hub_that_does_not_read_is_left_and_memory_is_bounded() -> None:
     executor = FloodingExecutor()
-    async with scripted_hub() as hub, agent_of(hub, executor) as agent:
-        link = await welcomed(hub, heartbeat_interval_seconds=0.4)
+    async with scripted_hub() as hub, linked_agent(hub, executor) as agent:
+        link = await hub.link()
+        await link.welcome(0.4, window_bytes=64 << 20)  # more than the sockets on the way hold
         link.socket.transport.pause_reading()
         await link.run("get", "pods", max_output_bytes=1 << 30)
 
@@ -379,21 +314,22 @@ async def test_a_hub_that_does_not_read_is_left_and_memory_is_bounded() -> None:
 
 
 async def test_a_hub_that_floods_with_commands_is_left() -> None:
-    async with scripted_hub() as hub, agent_of(hub, SlowExecutor()):
+    async with scripted_hub() as hub, linked_agent(hub, SlowExecutor()):
         link = await welcomed(hub, max_concurrent_commands=2)
-        for number in range(9):
+        for number in range(4 * (2 + 16) + 1):
             await link.run("get", "pods", result_id=f"res_{number}")
         assert await link.closed() == CloseCode.PROTOCOL_VIOLATION
 
 
-async def test_a_lost_link_ends_its_commands_and_the_next_hello_holds_nothing() -> None:
+async def test_a_hub_of_version_1_finds_its_commands_ended_and_nothing_held() -> None:
     executor = SlowExecutor()
-    async with scripted_hub() as hub, agent_of(hub, executor):
-        link = await welcomed(hub)
+    async with scripted_hub() as hub, linked_agent(hub, executor):
+        link = await hub.link()
+        await link.welcome(protocol_version=1)
         await link.run("get", "pods")
         await executor.started.acquire()
         link.cut()
-        hello = await (again := await hub.link()).welcome()
+        hello = await (again := await hub.link()).welcome(protocol_version=1)
         assert executor.cancelled == 1
         assert hello.held == []
         await again.run("get", "pods")
@@ -404,7 +340,7 @@ async def test_a_lost_link_ends_its_commands_and_the_next_hello_holds_nothing() 
 
 async def test_drain_lets_commands_end_then_comes_back() -> None:
     executor = SlowExecutor()
-    async with scripted_hub() as hub, agent_of(hub, executor):
+    async with scripted_hub() as hub, linked_agent(hub, executor):
         link = await welcomed(hub)
         await link.run("get", "pods")
         await executor.started.acquire()
@@ -419,7 +355,7 @@ async def test_drain_lets_commands_end_then_comes_back() -> None:
 
 
 async def test_drain_while_idle_closes_at_once() -> None:
-    async with scripted_hub() as hub, agent_of(hub):
+    async with scripted_hub() as hub, linked_agent(hub):
         link = await welcomed(hub)
         await link.send(Drain(0.2, "the hub is stopping"))
         assert await link.closed() == CloseCode.NORMAL
@@ -429,21 +365,23 @@ async def test_drain_while_idle_closes_at_once() -> None:
 
 async def test_a_hub_that_cannot_wait_for_the_drain() -> None:
     executor = SlowExecutor()
-    async with scripted_hub() as hub, agent_of(hub, executor) as agent:
+    async with scripted_hub() as hub, linked_agent(hub, executor) as agent:
         link = await welcomed(hub)
         await link.run("get", "pods")
         await executor.started.acquire()
         await link.send(Drain(0.0, "the hub is stopping"))
         await link.close(CloseCode.GOING_AWAY, "the hub is stopping")
-        await welcomed(hub)
-        assert executor.cancelled == 1
+        again = await hub.link()
+        await again.welcome(resume={"res_1": 0})
+        executor.release.set()
+        assert (await again.result())[1].status == "completed"
         assert 0 <= agent.backoff.delays[0] <= 3.0
 
 
 async def test_leaving() -> None:
     executor = SlowExecutor()
     async with scripted_hub() as hub:
-        agent = Agent(hub, executor)
+        agent = LinkedAgent(hub.url, executor)
         task = asyncio.create_task(agent.link.run(), name="link")
         link = await welcomed(hub)
         await link.run("get", "pods")
@@ -460,7 +398,7 @@ async def test_leaving() -> None:
 
 
 async def test_a_revoked_token_leads_to_a_rejection() -> None:
-    async with scripted_hub() as hub, agent_of(hub) as agent:
+    async with scripted_hub() as hub, linked_agent(hub) as agent:
         link = await welcomed(hub)
         hub.answers.append(Answer(401))
         await link.close(CloseCode.TOKEN_REVOKED, "revoked")

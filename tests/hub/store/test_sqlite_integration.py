@@ -305,6 +305,73 @@ async def test_a_clock_that_was_wrong_once_does_not_end_the_reaping(tmp_path: Pa
     await store.close()
 
 
+async def test_a_long_streams_chunks_are_reaped_in_batches(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    session = await open_session(store)
+    small, large, plain = [await accept(store, session, is_stream=True) for _ in range(3)]
+    for first in range(1, 20_000, 1000):
+        chunks = [OutputChunk(seq, "stdout", "tick\n") for seq in range(first, first + 1000)]
+        await store.append_output(small.result_id, chunks)
+    for seq in range(1, 401):
+        await store.append_output(large.result_id, [OutputChunk(seq, "stdout", "x" * 65_536)])
+    for result in (small, large, plain):
+        await store.end_command(result.result_id, Ending("cancelled", NOW))
+    assert store._writer is not None
+    submit, batches = store._writer.submit, 0
+
+    async def counted(operation: Any, *, pages: int | None = None) -> Any:
+        nonlocal batches
+        batches += 1
+        value = await submit(operation, pages=pages)
+        looked = await store.get_result(large.result_id)
+        if looked is not None:  # what is read meanwhile holds together
+            output = await store.read_output(large.result_id, offset=looked.stored_bytes - 1)
+            assert (output.stdout, output.start) == ("x", looked.stored_bytes - 1)
+        return value
+
+    store._writer.submit = counted  # type: ignore[method-assign]
+    reaped = await store.reap(NOW + 10, keep_results_seconds=1, keep_sessions_seconds=1, max_store_bytes=0)
+    assert reaped.results == 3
+    assert batches > 8
+    used = await store._read(lambda db: db.execute("SELECT count(*) FROM chunks").fetchone()[0])
+    assert used == 0
+    await store.close()
+
+
+async def test_a_lower_bound_holds_for_a_stream_that_was_there_before(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    session = await open_session(store)
+    results = [await accept(store, session, is_stream=True) for _ in range(2)]
+    for result in results:
+        for seq in range(1, 100):
+            await store.append_output(result.result_id, [OutputChunk(seq, "stdout", "x" * 65_536)])
+    await store.close()
+    store = SqliteStore(tmp_path / "x.db", keep_stream_bytes=200_000)
+    await store.open()
+    chunk = OutputChunk(100, "stdout", "end")
+    await store.append_output(results[0].result_id, [chunk])
+    held = await store.read_chunks(results[0].result_id, after_seq=0, max_bytes=10**9)
+    assert [one.seq for one in held.chunks] == [97, 98, 99, 100]
+    ended = await store.end_command(results[1].result_id, Ending("cancelled", NOW), [chunk])
+    assert ended is not None
+    assert 500_000 < ended.expired_bytes < 5_000_000  # in one transaction, and not for long
+    assert await store.get_result(results[1].result_id) == ended
+    await store.close()
+
+
+async def test_a_stream_takes_no_more_of_the_file_than_it_keeps(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    store = SqliteStore(path, keep_stream_bytes=2_000_000)
+    await store.open()
+    result = await accept(store, await open_session(store), is_stream=True)
+    for seq in range(1, 500):
+        await store.append_output(result.result_id, [OutputChunk(seq, "stdout", "\N{PILE OF POO}" * 16_000)])
+    await store.close()
+    assert path.stat().st_size < 3_000_000
+
+
 async def test_a_database_of_the_first_tables_is_brought_up_to_date(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as old:
         MIGRATIONS.apply(Database(old, execute_plugins=False), stop_before="m002_a_command_is_two_statements")
@@ -332,5 +399,72 @@ async def test_a_database_of_the_first_tables_is_brought_up_to_date(tmp_path: Pa
         reaped = await store.reap(NOW + 51, **keep)  # type: ignore[arg-type]
         assert (reaped.results, reaped.sessions) == (1, 1)
         assert (await store.read_output("res_1")).stdout == ""
+    finally:
+        await store.close()
+
+
+async def test_a_database_before_streams_stays_readable(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as old:
+        MIGRATIONS.apply(Database(old, execute_plugins=False), stop_before="m003_streams")
+        old.execute(
+            "INSERT INTO sessions (session_id, cluster_id, key_id, created_at, expires_at, last_activity, status,"
+            " commands_executed, metadata) VALUES ('sess_1', 'alpha', 'key_1', ?, ?, ?, 'active', 0, '{}')",
+            (NOW, NOW + 3600, NOW),
+        )
+        for result_id, status, omitted, stored, ended_at, chunks in (
+            ("res_whole", "completed", 5, 3, NOW, '[[1,"stdout","äb"],[2,"stderr","e"]]'),
+            ("res_ended", "completed", 0, 5, NOW, None),
+            ("res_open", "running", 0, 5, None, None),
+            ("res_waits", "queued", 0, 0, None, None),
+        ):
+            old.execute(
+                "INSERT INTO results (result_id, session_id, cluster_id, key_id, command_type, args, timeout_seconds,"
+                " accepted_at, deadline_at, status, output_bytes, omitted_bytes, stored_bytes, ended_at, chunks)"
+                " VALUES (?, 'sess_1', 'alpha', 'key_1', 'get', '[]', 30, ?, ?, ?, 0, ?, ?, ?, ?)",
+                (result_id, NOW, NOW + 35, status, omitted, stored, ended_at, chunks),
+            )
+        for result_id in ("res_ended", "res_open"):
+            old.executemany(
+                "INSERT INTO chunks (result_id, seq, stream, start, size, data) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (result_id, 1, "stdout", 0, 3, "äb"),
+                    (result_id, 2, "stderr", 3, 1, "e"),
+                    (result_id, 3, "stdout", 3, 2, "cd"),
+                ],
+            )
+        old.commit()
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    try:
+        for result_id, text, is_truncated, bound in (
+            ("res_whole", "äb", True, 0),
+            ("res_ended", "äbcd", False, 0),
+            ("res_open", "äbcd", False, 8 * 1024 * 1024),
+            ("res_waits", "", False, 8 * 1024 * 1024),
+        ):
+            result = await store.get_result(result_id)
+            assert result is not None
+            assert (result.is_truncated, result.max_output_bytes, result.is_stream) == (is_truncated, bound, False)
+            for is_full in (False, True):
+                output = await store.read_output(result_id, is_full=is_full)
+                assert (output.stdout, output.stderr) == (text, "e" if text else "")
+            assert (await store.read_output(result_id, offset=2)).stdout == text[1:]
+            held = await store.read_chunks(result_id, after_seq=1, max_bytes=100)
+            assert "".join(chunk.data for chunk in held.chunks) == ("e" + text[2:] if text else "")
+        assert await store.last_seqs(["res_whole", "res_ended", "res_open", "res_waits"]) == {
+            "res_open": 3,
+            "res_waits": 0,
+        }
+        await store.append_output("res_open", [OutputChunk(3, "stdout", "cd"), OutputChunk(4, "stdout", "f")])
+        ended = await store.end_command("res_open", Ending("completed", NOW), [OutputChunk(5, "stdout", "g")])
+        assert ended is not None
+        assert ended.stored_bytes == 7
+        assert (await store.read_output("res_open", offset=3)).stdout == "cdfg"
+        await store.mark_running("res_waits", "boot_1")
+        chunk = OutputChunk(1, "stdout", "x")
+        assert await store.end_command("res_waits", Ending("completed", NOW), [chunk]) is not None
+        keep = {"keep_results_seconds": 50.0, "keep_sessions_seconds": 50.0, "max_store_bytes": 0}
+        assert (await store.reap(NOW + 51, **keep)).results == 4  # type: ignore[arg-type]
+        await store.close_session("sess_1", NOW + 51)
     finally:
         await store.close()

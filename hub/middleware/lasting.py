@@ -1,0 +1,48 @@
+"""What a client asked to be removed or closed is done to its end, also when the client leaves before.
+
+aiohttp cancels a handler whose client is gone, wherever it waits. Between "the store has it" and "the others are told"
+that would leave a closed session with commands that run, or a revoked token with a link that lives.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+_log = logging.getLogger(__name__)
+
+_TASKS: Final = web.AppKey("lasting_tasks", set[asyncio.Task[web.StreamResponse]])
+# A stopping hub waits so long for what it began for clients that have left.
+_CLOSE_SECONDS: Final = 5.0
+
+
+@web.middleware
+async def lasting_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Run a DELETE in a task of its own, which the client's leaving does not cancel."""
+    if request.method != "DELETE":
+        return await handler(request)
+    tasks = request.app[_TASKS]
+    task = asyncio.ensure_future(handler(request))
+    tasks.add(task)
+
+    def forget(done: asyncio.Task[web.StreamResponse]) -> None:
+        tasks.discard(done)
+        if not done.cancelled() and done.exception() is not None:  # read, for a client that is no longer there to
+            _log.debug("a request failed", extra={"path": request.path, "error": str(done.exception())})
+
+    task.add_done_callback(forget)
+    return await asyncio.shield(task)
+
+
+async def lasting_tasks(app: web.Application) -> AsyncIterator[None]:
+    """Owns those tasks; for `Application.cleanup_ctx`, inside of what they use."""
+    tasks = app[_TASKS] = set()
+    yield
+    if tasks:
+        await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
