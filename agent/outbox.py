@@ -32,9 +32,9 @@ from schemas.frames import (
 # A command that holds something already leaves this part of the budget to those that hold nothing: whatever the others
 # do, each can have a frame under way.
 _RESERVED_PART: Final = 4
-# A stream's output goes out at once, unless some went so short a time before: then it gathers. Nobody reads faster than
-# fifty times a second, and each frame costs the hub a write.
-_FLUSH_INTERVAL_SECONDS: Final = 0.02
+# A stream's output goes out at once, unless some went so short a time before: then it gathers. Nobody sees the delay,
+# and each frame costs the hub a write.
+_FLUSH_INTERVAL_SECONDS: Final = 0.01
 # What a flush may come to: stdout and stderr hold back less than a frame each.
 _MAX_FLUSH_BYTES: Final = 2 * (MAX_DATA_BYTES + FRAME_OVERHEAD_BYTES)
 # So much is matched at once in a thread: at the worst under a second, which is how long a cancel may take.

@@ -17,6 +17,7 @@ from hub.agents.endpoint import Endpoint
 from hub.agents.registry import Registry
 from hub.api.documentation import OpenApi
 from hub.api.health import VERSION
+from hub.api.lasting import lasting_tasks
 from hub.api.routes import add_routes
 from hub.api.validation import validation_middleware
 from hub.bus.local import LocalBus
@@ -24,7 +25,6 @@ from hub.collector import Collector
 from hub.dispatcher import Dispatcher
 from hub.middleware.auth import auth_middleware
 from hub.middleware.errors import errors_middleware
-from hub.middleware.lasting import lasting_middleware, lasting_tasks
 from hub.middleware.ratelimit import ratelimit_middleware
 from hub.middleware.request_id import add_headers, request_id_middleware
 from hub.ratelimits import RateLimits
@@ -71,7 +71,6 @@ def build(settings: Settings) -> web.Application:
             auth_middleware,
             ratelimit_middleware,
             validation_middleware,
-            lasting_middleware,
         ],
         client_max_size=MAX_BODY_BYTES,
     )

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from hub import keys
 from hub.api.documentation import endpoint
+from hub.api.lasting import lasting
 from hub.records import Key
 from hub.responses import json_response
 from schemas.api import keys as wire
@@ -35,6 +36,7 @@ async def list_keys(request: web.Request) -> web.Response:
 
 
 @endpoint("Remove an API key", None, tag="admin", status=204, errors=(403, 404))
+@lasting
 async def remove_key(request: web.Request) -> web.Response:
     """It stops working at once; what it made stays, for admins to see."""
     await request.app[keys.API_KEYS].remove(request[keys.CALLER], request.match_info["key_id"])

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from hub import keys
 from hub.api.documentation import endpoint
+from hub.api.lasting import lasting
 from hub.responses import json_response
 from hub.services.clusters import ClusterPage, ClusterView
 from schemas.api import clusters as wire
@@ -60,6 +61,7 @@ async def get_cluster(request: web.Request) -> web.Response:
 
 
 @endpoint("Remove a cluster", None, tag="admin", status=204, errors=(403, 404))
+@lasting
 async def remove_cluster(request: web.Request) -> web.Response:
     """Its tokens stop working, its link is cut, its sessions close."""
     await request.app[keys.CLUSTERS].remove(request[keys.CALLER], request.match_info["cluster_id"])
@@ -80,6 +82,7 @@ async def add_token(request: web.Request) -> web.Response:
 
 
 @endpoint("Revoke an agent token", None, tag="admin", status=204, errors=(403, 404))
+@lasting
 async def remove_token(request: web.Request) -> web.Response:
     """Also cuts the link that was opened with it."""
     await request.app[keys.CLUSTERS].remove_token(

@@ -9,6 +9,7 @@ from aiohttp import web
 from hub import keys
 from hub.api import preferences
 from hub.api.documentation import endpoint
+from hub.api.lasting import lasting
 from hub.api.validation import Quick
 from hub.errors import OutputExpired
 from hub.records import OutputText, Result
@@ -94,6 +95,7 @@ async def get_result(request: web.Request) -> web.Response:
     also={202: wire.Result},
     errors=(404, 503),
 )
+@lasting
 async def cancel_result(request: web.Request) -> web.Response:
     """Answers when it has ended, with its output so far; one that had ended stays as it is. 202: it has not ended yet,
     but will.

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from hub import keys
 from hub.api.documentation import endpoint
+from hub.api.lasting import lasting
 from hub.responses import json_response
 from schemas.api import sessions as wire
 
@@ -41,6 +42,7 @@ async def get_session(request: web.Request) -> web.Response:
 
 
 @endpoint("Close a session", wire.ClosedSession, tag="sessions", errors=(404,))
+@lasting
 async def close_session(request: web.Request) -> web.Response:
     """Cancels what runs in it. Closing what has ended changes nothing."""
     session = await request.app[keys.SESSIONS].close(request[keys.CALLER], request.match_info["session_id"])

@@ -51,7 +51,7 @@ from hub.records import (
 from hub.store import output
 from hub.store.migrations import MIGRATIONS
 from hub.store.readers import Readers
-from hub.store.writer import Statement, Writer
+from hub.store.writer import Change, Statement, Writer
 from schemas.codec import utf8_bytes
 
 _SCHEME: Final = "sqlite:///"
@@ -109,9 +109,8 @@ _TOLD: Final = {"result_id", *Ending.__match_args__} - {"output_bytes"}
 _UNTOLD: Final = ", ".join(name for name in Result.__match_args__ if name not in _TOLD)
 _END: Final = f"{_ENDING} WHERE result_id = ? AND ended_at IS NULL RETURNING {_UNTOLD}"
 # All its output came with the ending and lies in the row; no chunk was stored before.
-_END_WHOLE: Final = (
-    f"{_ENDING}, chunks = ? WHERE result_id = ? AND ended_at IS NULL AND last_seq = 0 RETURNING {_UNTOLD}"
-)
+_CHANGE_WHOLE: Final = f"{_ENDING}, chunks = ? WHERE result_id = ? AND ended_at IS NULL AND last_seq = 0"
+_END_WHOLE: Final = f"{_CHANGE_WHOLE} RETURNING {_UNTOLD}"
 # Pages of 4 KiB that a small write changes, about; see Writer.submit.
 _COMMAND_PAGES: Final = 4
 _PAGE_BYTES: Final = 4096
@@ -134,6 +133,9 @@ class SqliteStore:
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._checked_at = float("-inf")
+        # Commands that this process has accepted, as their rows are while nothing has changed in them: RETURNING takes
+        # longer than the rest of the statement that ends a command.
+        self._untouched: dict[str, Result] = {}
 
     @classmethod
     def from_url(
@@ -504,7 +506,9 @@ class SqliteStore:
         if idempotency is None:
             inserted = await self._write(Statement(_ACCEPT, row), pages=pages)
             if inserted:
-                return Accepted(msgspec.structs.replace(result, correlation_id=inserted[0][0]), is_new=True)
+                stored = msgspec.structs.replace(result, correlation_id=inserted[0][0])
+                self._untouched[result.result_id] = stored
+                return Accepted(stored, is_new=True)
         accepted: Accepted = await self._write(write, pages=pages)
         return accepted
 
@@ -515,6 +519,7 @@ class SqliteStore:
 
     async def mark_running(self, result_id: str, boot_id: str) -> None:
         """See Store."""
+        self._untouched.pop(result_id, None)
         await self._write(Statement(_RUN, (boot_id, result_id)), pages=_COMMAND_PAGES)
 
     async def append_output(self, result_id: str, chunks: Sequence[OutputChunk]) -> bool:
@@ -545,6 +550,7 @@ class SqliteStore:
             ending.is_truncated,
             ending.output_bytes,
         )
+        untouched = self._untouched.pop(result_id, None)
         pieces = output.measure(chunks)
         growth = output.grow(pieces)
         if not pieces:
@@ -552,9 +558,12 @@ class SqliteStore:
             return _ended(result_id, ending, rows[0]) if rows else None
         if pieces[0][0].seq == 1:
             whole = output.whole(pieces)
-            statement = Statement(_END_WHOLE, (*how, growth.stored_bytes, *growth, whole, result_id))
-            rows = await self._write(statement, pages=_pages(utf8_bytes(whole)))
-            if rows:
+            values = (*how, growth.stored_bytes, *growth, whole, result_id)
+            pages = _pages(utf8_bytes(whole))
+            if untouched is not None:
+                if await self._write(Change(_CHANGE_WHOLE, values), pages=pages):
+                    return _ended_whole(untouched, ending, growth.stored_bytes)
+            elif rows := await self._write(Statement(_END_WHOLE, values), pages=pages):
                 return _ended(result_id, ending, rows[0])
 
         def write(db: sqlite3.Connection) -> Any:
@@ -691,6 +700,24 @@ def _ended(result_id: str, ending: Ending, row: Any) -> Result:
             ending.is_truncated,
             *row[12:],  # from expired_bytes
         ]
+    )
+
+
+def _ended_whole(accepted: Result, ending: Ending, stored_bytes: int) -> Result:
+    """A result that just ended, all its output with it, of what was accepted."""
+    return msgspec.structs.replace(
+        accepted,
+        status=ending.status,
+        ended_at=ending.ended_at,
+        exit_code=ending.exit_code,
+        executor=ending.executor,
+        reason=ending.reason,
+        execution_time_ms=ending.execution_time_ms,
+        output_bytes=stored_bytes if ending.output_bytes is None else ending.output_bytes,
+        omitted_bytes=ending.omitted_bytes,
+        stored_bytes=stored_bytes,
+        omitted_lines=ending.omitted_lines,
+        is_truncated=ending.is_truncated,
     )
 
 

@@ -57,8 +57,6 @@ _BUSY_STEP_SECONDS: Final = 0.01
 _SMALL_PAGES: Final = 256
 # Beginning and ending a transaction costs as much as a write in it, so that more than so many gain little.
 _FULL_BATCH: Final = 16
-# After a turn with a single write so many are not kept waiting for company; then it is looked for again.
-_WRITES_ALONE: Final = 16
 # An operation that does not say how many pages it writes counts as so many.
 _UNKNOWN_PAGES: Final = 1000
 # Pages in the log before they are copied into the database, 16 MiB; SQLite's own 1,000 would be four times the fsyncs.
@@ -83,6 +81,16 @@ class Statement:
         return connection.execute(self.sql, self.values).fetchall()
 
 
+class Change(Statement):
+    """A statement without rows; the number of rows it changed is the result."""
+
+    __slots__ = ()
+
+    def __call__(self, connection: sqlite3.Connection) -> int:  # type: ignore[override]
+        """Run it."""
+        return connection.execute(self.sql, self.values).rowcount
+
+
 class Writer:
     """A queue, a thread, a connection. `submit` may be called from the event loop's thread only.
 
@@ -102,7 +110,8 @@ class Writer:
         self._gathered: list[_Item] = []
         self._gathered_pages = 0
         self._seen_gathered = 0
-        self._writes_alone = 0  # so many more writes are committed without a turn's wait for company
+        self._is_alone = False  # a write is committed without a turn's wait for company
+        self._is_turn_taken = False  # this turn of the event loop has committed one so
         self._pages_in_log = 0
         self._is_copying = False
         self._is_copied = False  # so that a checkpoint has little left to do
@@ -130,10 +139,12 @@ class Writer:
         self._waiting += 1
         self._gathered.append((operation, future))
         self._gathered_pages += _UNKNOWN_PAGES if pages is None else pages
-        if self._writes_alone:
-            self._writes_alone -= 1
+        if self._is_alone and not self._is_turn_taken:
+            self._is_turn_taken = True
+            self._loop.call_soon(self._end_turn)
             self._hand_over()
         elif len(self._gathered) == 1:
+            self._is_alone = False
             self._loop.call_soon(self._hand_over_turn)
         return await future
 
@@ -153,15 +164,19 @@ class Writer:
     def _hand_over_turn(self) -> None:
         """Commit what is gathered, unless this turn of the event loop brought company: then the next may bring more.
 
-        Where a whole turn brought nothing but one write, the writes that follow do not wait for company at all.
+        Where a whole turn brought nothing but one write, the writes that follow do not wait for company at all, until
+        one turn brings two.
         """
         count = len(self._gathered)
         if max(1, self._seen_gathered) < count < _FULL_BATCH:
             self._seen_gathered = count
             self._loop.call_soon(self._hand_over_turn)
             return
-        self._writes_alone = _WRITES_ALONE if count == 1 else 0
+        self._is_alone = count == 1
         self._hand_over()
+
+    def _end_turn(self) -> None:
+        self._is_turn_taken = False
 
     def _hand_over(self) -> None:
         """Commit what is gathered, here or in the thread."""

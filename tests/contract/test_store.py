@@ -564,14 +564,12 @@ async def test_reaping_by_size_takes_the_oldest_first(store: Store) -> None:
 
 async def test_a_cancelled_caller_breaks_nothing(store: Store) -> None:
     session = await open_session(store)
-    for _ in range(20):  # a store that is asked for several things at once does not answer within the call
-        await asyncio.gather(accept(store, session), accept(store, session))
     tasks = [asyncio.create_task(accept(store, session)) for _ in range(50)]
     await asyncio.sleep(0)
-    for task in tasks[::2]:
-        task.cancel()
+    cancelled = sum(task.cancel() for task in tasks[::2])  # a store may have answered within the call
+    assert cancelled > 20
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert sum(isinstance(outcome, Result) for outcome in outcomes) == 25
+    assert sum(isinstance(outcome, Result) for outcome in outcomes) == 50 - cancelled
     await store.check()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hub.api.lasting import is_lasting
 from hub.api.routes import ROUTES
 from hub.keys import Access
 from hub.settings import RateLimit
@@ -333,6 +334,11 @@ async def test_every_route_without_a_key_is_401_in_shape(hub: TestHub) -> None:
             assert (answered.status, answered.body["error"]) == (401, "unauthorized"), path
             shape(answered.body)
             assert answered.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_what_removes_is_not_cancelled_by_a_client_that_leaves() -> None:
+    for method, path, handler, _ in ROUTES:
+        assert is_lasting(handler) == (method == "DELETE"), path
 
 
 async def test_a_fault_of_the_hub_is_500_with_a_request_id(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A client's socket on a session: what it asks for, what it hears, and how it ends."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -598,6 +599,27 @@ async def test_a_client_that_does_not_read_is_cut_off_and_nobody_else(tmp_path: 
                 assert seqs == list(range(1, len(seqs) + 1))
                 await brisk.send("ping")
                 assert (await brisk.receive() or {})["type"] == "pong"
+
+
+async def test_one_that_does_not_read_beside_ten_that_do(tmp_path: Path) -> None:
+    async with running_hub(settings(tmp_path, streams=Streams(stall_seconds=1.5))) as hub:
+        async with connected(hub.url, await hub.register("alpha")) as agent, contextlib.AsyncExitStack() as stack:
+            session_id = await hub.open_session("alpha")
+            stalled = await stack.enter_async_context(streaming(hub.url, session_id))
+            await stalled.execute("r1", "logs", "-f", "web-0", keep=True)
+            run = await agent.expect(Run)
+            live = [await stack.enter_async_context(streaming(hub.url, session_id)) for _ in range(10)]
+            for client in live:
+                await client.send("follow", result_id=run.result_id)
+            readers = [asyncio.create_task(client.expect("completed", 60)) for client in live]
+            count = await flood(agent, run, 32 * 1024 * 1024)
+            await agent.exit(run, seq=count + 1)
+            await asyncio.gather(*readers)
+            for client in live:
+                seqs = [message["seq"] for message in client.received if message["type"] == "output"]
+                assert seqs == list(range(1, count + 1))
+            await asyncio.sleep(1.5)  # its stall_seconds
+            assert await stalled.closed() == CloseCode.SLOW_CLIENT
 
 
 async def test_a_client_that_reads_slowly_sets_the_pace_and_is_not_cut_off(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ that would leave a closed session with commands that run, or a revoked token wit
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import wraps
 from typing import Final
 
 from aiohttp import web
@@ -19,22 +20,30 @@ _TASKS: Final = web.AppKey("lasting_tasks", set[asyncio.Task[web.StreamResponse]
 _CLOSE_SECONDS: Final = 5.0
 
 
-@web.middleware
-async def lasting_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Run a DELETE in a task of its own, which the client's leaving does not cancel."""
-    if request.method != "DELETE":
-        return await handler(request)
-    tasks = request.app[_TASKS]
-    task = asyncio.ensure_future(handler(request))
-    tasks.add(task)
+def lasting(handler: Handler) -> Handler:
+    """The handler, run in a task of its own, which the client's leaving does not cancel."""
 
-    def forget(done: asyncio.Task[web.StreamResponse]) -> None:
-        tasks.discard(done)
-        if not done.cancelled() and done.exception() is not None:  # read, for a client that is no longer there to
-            _log.debug("a request failed", extra={"path": request.path, "error": str(done.exception())})
+    @wraps(handler)
+    async def run(request: web.Request) -> web.StreamResponse:
+        tasks = request.app[_TASKS]
+        task = asyncio.ensure_future(handler(request))
+        tasks.add(task)
 
-    task.add_done_callback(forget)
-    return await asyncio.shield(task)
+        def forget(done: asyncio.Task[web.StreamResponse]) -> None:
+            tasks.discard(done)
+            if not done.cancelled() and done.exception() is not None:  # read, for a client that is no longer there to
+                _log.debug("a request failed", extra={"path": request.path, "error": str(done.exception())})
+
+        task.add_done_callback(forget)
+        return await asyncio.shield(task)
+
+    run.__lasting__ = True  # type: ignore[attr-defined]
+    return run
+
+
+def is_lasting(handler: Handler) -> bool:
+    """Whether a handler was made so."""
+    return getattr(handler, "__lasting__", False)
 
 
 async def lasting_tasks(app: web.Application) -> AsyncIterator[None]:
