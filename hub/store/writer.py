@@ -7,9 +7,10 @@ caller hears of the outcome after the commit, never before.
 The connection belongs to a thread. But a change of thread costs more than a small commit does, and a command makes two:
 waking a thread takes 30 to 50 µs, there and back. So while the thread has nothing to do, small batches are committed
 where they are, on the event loop's thread. Such a commit waits for no disk: SQLite's log is written without fsync
-(`synchronous = NORMAL`), and is copied into the database by the thread alone: most of it while commits go on, over a
-connection of its own, then what came meanwhile. The first commit after that begins the log anew, with an fsync, so the
-thread makes that one too. Should one take long all the same, the thread has all the work for a while.
+(`synchronous = NORMAL`), and is copied into the database elsewhere: most of it by a second thread over a connection of
+its own, while commits go on, then by the first one what came meanwhile. The first commit after that begins the log
+anew, with an fsync, so the thread makes that one too. Should one take long all the same, the thread has all the work
+for a while.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 from hub.errors import StoreFull
 
@@ -30,7 +32,6 @@ T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
 _Item = tuple[Operation, "asyncio.Future[Any]"]
 _Batch = tuple[list[_Item], bool]  # the operations, and whether to checkpoint before them
-_COPY: Final = "copy"  # in place of a batch: copy the log into the database, beside the commits
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 # Operations in one transaction: enough to share the commit's cost, few enough that the first need not wait long.
@@ -61,6 +62,10 @@ _FULL_BATCH: Final = 16
 _UNKNOWN_PAGES: Final = 1000
 # Pages in the log before they are copied into the database, 16 MiB; SQLite's own 1,000 would be four times the fsyncs.
 _CHECKPOINT_PAGES: Final = 4000
+# Of what came while the log was copied so much may be left for the checkpoint that commits wait for, 1 MiB; more is
+# copied again, so many times in all: on a disk that is slower than the writes it would never become little.
+_LEFT_PAGES: Final = 256
+_MAX_COPIES: Final = 3
 # A commit that took so long met a slow disk. For so many times as long the thread has all the work then, so that
 # waiting for a disk takes a fiftieth of the event loop's time at the most.
 _SLOW_SECONDS: Final = 0.025
@@ -106,14 +111,15 @@ class Writer:
         self._connection = connection
         self._connect = connect
         self._may_commit_here = may_commit_here
-        self._queue: queue.SimpleQueue[_Batch | Literal["copy"] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._gathered: list[_Item] = []
         self._gathered_pages = 0
         self._seen_gathered = 0
         self._is_alone = False  # a write is committed without a turn's wait for company
         self._is_turn_taken = False  # this turn of the event loop has committed one so
         self._pages_in_log = 0
-        self._is_copying = False
+        self._copies = 0  # of the log as it is now; 0: none was begun
+        self._pages_copied = 0  # in the log when the last copy began
         self._is_copied = False  # so that a checkpoint has little left to do
         self._batches_in_thread = 0  # while there are any, the connection is the thread's
         self._thread_until = float("-inf")
@@ -121,6 +127,7 @@ class Writer:
         self._waiting = 0
         self._is_closed = False
         self._full_until = float("-inf")
+        self._copier = ThreadPoolExecutor(1, thread_name_prefix="store-copier")
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -160,6 +167,7 @@ class Writer:
             self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._copier.shutdown)
 
     def _hand_over_turn(self) -> None:
         """Commit what is gathered, unless this turn of the event loop brought company: then the next may bring more.
@@ -187,9 +195,8 @@ class Writer:
             return
         is_checkpoint_due, self._is_copied = self._is_copied, False
         self._pages_in_log = pages if is_checkpoint_due else self._pages_in_log + pages
-        if self._pages_in_log >= _CHECKPOINT_PAGES and not self._is_copying:
-            self._is_copying = True
-            self._queue.put(_COPY)
+        if self._pages_in_log >= _CHECKPOINT_PAGES and not self._copies:
+            self._start_copy()
         if pages <= _SMALL_PAGES and not is_checkpoint_due and self._is_idle_and_quick():
             outcomes = self._commit_here(gathered)
             if outcomes is not None:
@@ -217,47 +224,50 @@ class Writer:
     def _run(self) -> None:
         is_last = False
         while not is_last:
-            batches, is_copy_due, is_last = self._take()
+            batches, is_last = self._take()
             if any(is_checkpoint_due for _, is_checkpoint_due in batches):
                 with contextlib.suppress(sqlite3.Error):  # the next one tries again
                     self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             operations = [item for batch, _ in batches for item in batch]
             outcomes = self._commit(operations) if operations else []
             self._call(self._take_back, outcomes, len(batches))
-            if is_copy_due and not is_last:
-                self._copy()
         self._connection.close()
 
-    def _take(self) -> tuple[list[_Batch], bool, bool]:
-        """Wait for batches, as many as make one transaction; whether to copy the log behind them, whether they are the
-        last.
-        """
+    def _take(self) -> tuple[list[_Batch], bool]:
+        """Wait for batches, as many as make one transaction; and whether they are the last."""
         batches: list[_Batch] = []
-        count, is_copy_due = 0, False
+        count = 0
         batch = self._queue.get()
         while batch is not None:
-            if batch == _COPY:
-                is_copy_due = True
-            else:
-                batches.append(batch)
-                count += len(batch[0])
+            batches.append(batch)
+            count += len(batch[0])
             if count >= _MAX_BATCH:
-                return batches, is_copy_due, False
+                return batches, False
             try:
                 batch = self._queue.get_nowait()
             except queue.Empty:
-                return batches, is_copy_due, False
-        return batches, is_copy_due, True
+                return batches, False
+        return batches, True
+
+    def _start_copy(self) -> None:
+        self._copies += 1
+        self._pages_copied = self._pages_in_log
+        self._copier.submit(self._copy)
 
     def _copy(self) -> None:
-        """Copy the log into the database while the event loop's thread may go on committing."""
+        """Copy the log into the database while commits go on."""
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as beside:
             beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._call(self._copied)
 
     def _copied(self) -> None:
-        self._is_copying = False
-        self._is_copied = True
+        """Copy again what came meanwhile, until it is little; the next batch then waits for the rest of it."""
+        is_little = self._pages_in_log - self._pages_copied <= _LEFT_PAGES
+        if is_little or self._copies == _MAX_COPIES or self._is_closed:
+            self._copies = 0
+            self._is_copied = True
+        else:
+            self._start_copy()
 
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone, and with it everybody who waits

@@ -163,7 +163,7 @@ async def test_the_log_is_begun_anew_where_waiting_for_the_disk_hurts_nobody(tmp
         header = log.read_bytes()[:32]
         for _ in range(50):
             thread = await write(writer, pages=250)
-            while writer._batches_in_thread or writer._is_copying:
+            while writer._batches_in_thread or writer._copies:
                 await asyncio.sleep(0.001)
             before, header = header, log.read_bytes()[:32]
             if header != before:
