@@ -49,7 +49,9 @@ async def run(options: argparse.Namespace, folder: Path, report: Report) -> None
                 async with scene(folder, cluster.agent_kubeconfig, samples, options.agents) as running:
                     await _run_phases(options, running, report)
     if options.fleet:
-        report.fleets += await measure_fleet(folder, options.fleet, str(options.seed), say)
+        apart = folder / "fleet"  # a hub with a database of its own
+        apart.mkdir()
+        report.fleets += await measure_fleet(apart, options.fleet, str(options.seed), say)
 
 
 async def _run_phases(options: argparse.Namespace, running: Scene, report: Report) -> None:
