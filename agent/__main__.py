@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings as TOML")
     parser.add_argument("--token-file", metavar="FILE", help="file with the agent token")
     parser.add_argument("--ca-file", metavar="FILE", help="authorities to trust for wss:// (PEM), not the system's")
+    parser.add_argument("--client-cert", metavar="FILE", help="certificate (PEM) to show to the hub")
+    parser.add_argument("--client-key", metavar="FILE", help="private key (PEM) of that certificate")
     parser.add_argument(
         "--insecure", action="store_true", default=None, help="allow ws:// to another machine: the token goes in clear"
     )
@@ -74,6 +76,8 @@ def _settings(options: argparse.Namespace) -> Settings:
             "cluster_id": options.cluster_id,
             "token_file": options.token_file,
             "ca_file": options.ca_file,
+            "client_cert": options.client_cert,
+            "client_key": options.client_key,
             "insecure": options.insecure,
             "exit_on_rejection": options.exit_on_rejection,
             "kubectl": options.kubectl,

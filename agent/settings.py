@@ -79,6 +79,8 @@ class Settings:
     cluster_id: str = ""  # the name this cluster has at the hub, a DNS label; required
     token_file: str | None = None  # file with the agent token, read again at every dial so that it may be replaced
     ca_file: str | None = None  # PEM file of the authorities to trust for wss:// instead of the system's
+    client_cert: str | None = None  # PEM file of the certificate that the hub may ask for; read at every dial
+    client_key: str | None = None  # PEM file of its private key
     insecure: bool = False  # allows ws:// to a hub that is not on this machine: the token then travels in clear
     exit_on_rejection: bool = False  # exit 3, 4 or 5 on 401, 403 or 426 instead of asking again every 5 minutes
     # What runs commands, in the order they are asked: "native" talks to the API server itself, "kubectl" spawns it.
@@ -94,6 +96,8 @@ class Settings:
         if not self.hub_url:
             raise ValueError("hub_url is missing: --hub-url ws://HOST:PORT")
         self._check_hub_url()
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key go together; set both or none")
         if not self.cluster_id:
             raise ValueError("cluster_id is missing: --cluster-id NAME")
         if not is_cluster_id(self.cluster_id):

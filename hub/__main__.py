@@ -39,6 +39,7 @@ _FLAGS: Final = {
     "port": "server.port",
     "tls_cert": "server.tls_cert",
     "tls_key": "server.tls_key",
+    "tls_client_ca": "server.tls_client_ca",
     "database": "database.url",
     "log_level": "log.level",
     "log_format": "log.format",
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--database", metavar="URL", help=f"where to keep things ({defaults.database.url})")
     serve.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM), to serve https and wss")
     serve.add_argument("--tls-key", metavar="FILE", help="private key (PEM) of the certificate")
+    serve.add_argument("--tls-client-ca", metavar="FILE", help="authorities (PEM) that agents' certificates must be of")
     serve.add_argument("--log-level", help=f"debug, info, warning or error ({defaults.log.level})")
     serve.add_argument("--log-format", help=f"text or json ({defaults.log.format})")
     serve.add_argument("--config", metavar="FILE", help="settings file (TOML); see docs/settings.md")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from hub import keys
+from hub.addresses import Addresses
 from hub.agents.endpoint import Endpoint
 from hub.agents.registry import Registry
 from hub.api.documentation import OpenApi
@@ -80,6 +81,7 @@ def build(settings: Settings) -> web.Application:
     app[keys.DISPATCHER] = dispatcher
     app[keys.REGISTRY] = registry
     app[keys.ENDPOINT] = Endpoint(registry, collector.take, collector.drop, VERSION, settings.agents)
+    app[keys.ADDRESSES] = Addresses(settings.server.trusted_proxies)
     app[keys.RATE_LIMITS] = RateLimits(settings.ratelimit)
     app[keys.API_KEYS] = KeyService(store)
     app[keys.CLUSTERS] = clusters

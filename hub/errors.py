@@ -93,6 +93,12 @@ class NotFound(HubError):
     row = catalogue.NOT_FOUND
 
 
+class RequestTimeout(HubError):
+    """A request that does not come to its end."""
+
+    row = catalogue.REQUEST_TIMEOUT
+
+
 class SessionNotActive(HubError):
     """The session was closed or has expired."""
 

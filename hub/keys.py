@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
+from hub.addresses import Addresses
 from hub.agents.endpoint import Endpoint
 from hub.agents.registry import Registry
 from hub.dispatcher import Dispatcher
@@ -44,6 +45,7 @@ class Policy:
 
 
 POLICIES: Final = web.AppKey("policies", dict[web.AbstractRoute, Policy])
+ADDRESSES: Final = web.AppKey("addresses", Addresses)
 RATE_LIMITS: Final = web.AppKey("rate_limits", RateLimits)
 SETTINGS: Final = web.AppKey("settings", Settings)
 STORE: Final = web.AppKey("store", Store)

@@ -50,6 +50,7 @@ class Token:
     cluster_id: str
     secret_hash: str
     created_at: float
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

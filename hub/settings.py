@@ -4,6 +4,7 @@
 docs/settings.md lists them all and a test holds the two together.
 """
 
+import ipaddress
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
@@ -28,6 +29,11 @@ class Server:
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080  # 0: a free one, told in the log
     tls_cert: str | None = None  # PEM file of the certificate chain; with tls_key the hub serves https and wss
     tls_key: str | None = None  # PEM file of the private key
+    tls_client_ca: str | None = None  # PEM file of authorities: agents must then have a certificate of one of them
+    trusted_proxies: tuple[str, ...] = ()  # addresses or networks whose X-Forwarded-For says who a client is
+    head_timeout_seconds: Seconds = 10.0  # for the TLS handshake, and again for a request's line and headers
+    body_timeout_seconds: Seconds = 30.0  # for a request's body
+    keep_alive_seconds: Seconds = 75.0  # a connection without requests is closed; longer than proxies keep theirs
     drain_seconds: Seconds = 25.0  # how long a stopping hub waits for running commands; Kubernetes kills after 30
 
 
@@ -114,5 +120,12 @@ class Settings:
     def __post_init__(self) -> None:
         if (self.server.tls_cert is None) != (self.server.tls_key is None):
             raise ValueError("server.tls_cert and server.tls_key go together; set both or none")
+        if self.server.tls_client_ca is not None and self.server.tls_cert is None:
+            raise ValueError("server.tls_client_ca is without effect where there is no TLS; set server.tls_cert too")
+        for proxy in self.server.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"server.trusted_proxies: {error}; write 10.0.0.0/8 or 192.0.2.7") from None
         if self.streams.tail_bytes < 2 * self.agents.window_bytes:
             raise ValueError("streams.tail_bytes: less than twice agents.window_bytes, so that every reader would lag")

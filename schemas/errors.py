@@ -27,6 +27,9 @@ FORBIDDEN: Final = ErrorCode("forbidden", 403, False, "The key is valid, its rol
 COMMAND_REFUSED: Final = ErrorCode(
     "command_refused", 403, False, "The command is not one that may run; it never reached the agent."
 )
+REQUEST_TIMEOUT: Final = ErrorCode(
+    "request_timeout", 408, True, "The request did not come to its end in time; send it again at once."
+)
 NOT_FOUND: Final = ErrorCode("not_found", 404, False, "No such thing, or not one this key may see.")
 METHOD_NOT_ALLOWED: Final = ErrorCode(
     "method_not_allowed", 405, False, "The path exists, this method on it does not; see the `Allow` header."
@@ -78,6 +81,7 @@ CATALOGUE: Final[dict[str, ErrorCode]] = {
         FORBIDDEN,
         COMMAND_REFUSED,
         NOT_FOUND,
+        REQUEST_TIMEOUT,
         METHOD_NOT_ALLOWED,
         SESSION_NOT_ACTIVE,
         IDEMPOTENCY_CONFLICT,

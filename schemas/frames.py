@@ -234,7 +234,7 @@ CLOSE_REASONS: Final[dict[int, str]] = {
     CloseCode.NORMAL: "the side that closed is done",
     CloseCode.GOING_AWAY: "the hub is stopping",
     CloseCode.MALFORMED_FRAME: "a frame that is not of the protocol",
-    CloseCode.TOKEN_REVOKED: "the agent token was revoked or its cluster removed",
+    CloseCode.TOKEN_REVOKED: "the agent token was revoked or has expired, or its cluster was removed",
     CloseCode.HELLO_TIMEOUT: "no hello in time",
     CloseCode.REPLACED: "a newer agent of the same cluster took over",
     CloseCode.PROTOCOL_VIOLATION: "a frame that does not belong here",

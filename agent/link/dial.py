@@ -98,17 +98,24 @@ def _way(settings: Settings, url: str) -> dict[str, Any]:
     is_proxy_secure = proxy is not None and proxy.startswith("https://")
     way: dict[str, Any] = {"proxy": proxy}
     if uri.secure or is_proxy_secure:
-        context = _trust(settings.ca_file)
+        context = _trust(settings)
         way |= ({"ssl": context} if uri.secure else {}) | ({"proxy_ssl": context} if is_proxy_secure else {})
     return way
 
 
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    """A verifying TLS context, made anew at every dial so that a replaced file counts."""
+def _trust(settings: Settings) -> ssl.SSLContext:
+    """A verifying TLS context, made anew at every dial so that replaced files count."""
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=settings.ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise Unreachable(f"ca_file {ca_file}: {error.strerror or error}") from None
+        raise Unreachable(f"ca_file {settings.ca_file}: {error.strerror or error}") from None
+    if settings.client_cert is not None:
+        try:
+            context.load_cert_chain(settings.client_cert, settings.client_key)
+        except OSError as error:
+            files = f"client_cert {settings.client_cert}, client_key {settings.client_key}"
+            raise Unreachable(f"{files}: {error.strerror or error}") from None
+    return context
 
 
 def _refused(response: Response) -> Rejected | Unreachable:

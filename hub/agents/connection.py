@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import WSMsgType, web
 
+from hub.records import Token
 from hub.settings import Agents
 from schemas import codec
 from schemas.frames import (
@@ -75,14 +76,14 @@ class Connection:
         socket: web.WebSocketResponse,
         transport: asyncio.Transport,
         hello: Hello,
-        token_id: str,
+        token: Token,
         collect: Collect,
         drop: Drop,
         settings: Agents,
     ) -> None:
         self.cluster_id = hello.cluster_id
         self.hello = hello
-        self.token_id = token_id
+        self.token = token
         self.is_leaving = False
         self._is_closing = False
         self._socket = socket

@@ -68,9 +68,7 @@ class Endpoint:
         if hello is None:
             return socket
         assert request.transport is not None  # else there was no hello
-        connection = Connection(
-            socket, request.transport, hello, token.token_id, self._collect, self._drop, self._settings
-        )
+        connection = Connection(socket, request.transport, hello, token, self._collect, self._drop, self._settings)
 
         def welcome(resume: dict[str, int | None]) -> Welcome:
             return Welcome(

@@ -254,7 +254,7 @@ class Registry:
     def close_token(self, token_id: str) -> None:
         """Cut the link that was opened with a token that has just been revoked."""
         for connection in self._all():
-            if connection.token_id == token_id:
+            if connection.token.token_id == token_id:
                 connection.close_soon(CloseCode.TOKEN_REVOKED)
 
     def close_cluster(self, cluster_id: str) -> None:
@@ -284,8 +284,12 @@ class Registry:
         seen_at = time.monotonic()
         while True:
             await asyncio.sleep(min(1.0, interval / 4))
+            now = time.time()
             for connection in self._all():
-                if connection.silent_seconds > interval * HEARTBEATS_MISSED:
+                expires_at = connection.token.expires_at
+                if expires_at is not None and expires_at <= now:
+                    connection.close_soon(CloseCode.TOKEN_REVOKED)
+                elif connection.silent_seconds > interval * HEARTBEATS_MISSED:
                     connection.close_soon(CloseCode.SILENT_PEER)
                 elif connection.unsaid_seconds >= interval * 0.75:
                     connection.send_soon(Heartbeat())

@@ -68,13 +68,16 @@ async def remove_cluster(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-@endpoint("Add an agent token", wire.NewToken, tag="admin", status=201, errors=(403, 404))
+@endpoint("Add an agent token", wire.NewToken, tag="admin", status=201, body=wire.TokenTerms, errors=(403, 404, 408))
 async def add_token(request: web.Request) -> web.Response:
     """A second one, so that the agent can change over before the first is revoked."""
-    token, secret = await request.app[keys.CLUSTERS].add_token(request[keys.CALLER], request.match_info["cluster_id"])
+    token, secret = await request.app[keys.CLUSTERS].add_token(
+        request[keys.CALLER], request.match_info["cluster_id"], request[keys.BODY]["expires_at"]
+    )
     content = {
         "token_id": token.token_id,
         "created_at": token.created_at,
+        "expires_at": token.expires_at,
         "cluster_id": token.cluster_id,
         "agent_token": secret,
     }

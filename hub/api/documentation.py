@@ -20,7 +20,7 @@ from marshmallow import Schema
 from swagger_ui_bundle import swagger_ui_path
 
 from hub import keys
-from hub.api.validation import BodyParser, Quick
+from hub.api.validation import BodyParser, Quick, may_be_absent
 from hub.errors import NotFound
 from hub.keys import Access, Policy
 from hub.responses import json_response
@@ -201,7 +201,8 @@ class OpenApi(AiohttpApiSpec):  # type: ignore[misc]
         for declared in data["schemas"]:
             if declared["location"] == "json":
                 content = {"application/json": {"schema": declared["schema"]}}
-                operation["requestBody"] = {"required": True, "content": content}
+                is_required = not may_be_absent(declared["schema"])
+                operation["requestBody"] = {"required": is_required, "content": content}
             else:
                 location = {"querystring": "query", "headers": "header"}[declared["location"]]
                 operation["parameters"] += self.plugin.converter.schema2parameters(

@@ -3,6 +3,7 @@
 What is wrong becomes one InvalidRequest that names the field; docs/errors.md lists the codes.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
@@ -14,7 +15,7 @@ from marshmallow import Schema, ValidationError
 from webargs.aiohttpparser import AIOHTTPParser
 
 from hub import keys
-from hub.errors import InvalidRequest
+from hub.errors import InvalidRequest, RequestTimeout
 
 # Marshmallow's messages, by their beginning, and the code each one stands for.
 _CODES: Final = (
@@ -55,7 +56,7 @@ class Quick:
         if request.content_type != "application/json" or any(name in request.headers for name in self._headers):
             return False
         try:
-            content = self._decode(await request.read())
+            content = self._decode(await _read(request))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         values = msgspec.structs.asdict(content)
@@ -64,12 +65,31 @@ class Quick:
         return True
 
 
+def may_be_absent(schema: Schema) -> bool:
+    """Whether a request need not have the body that a schema describes."""
+    return getattr(schema, "may_be_absent", False)
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body. Raises RequestTimeout and HTTPRequestEntityTooLarge."""
+    if request.content.is_eof():  # as it is as a rule
+        return await request.read()
+    limit = request.app[keys.SETTINGS].server.body_timeout_seconds
+    try:
+        async with asyncio.timeout(limit):
+            return await request.read()
+    except TimeoutError:
+        raise RequestTimeout(f"The body was not here within {limit:g} s (server.body_timeout_seconds)") from None
+
+
 class BodyParser(AIOHTTPParser):
     """Reads JSON as RFC 8259 says (UTF-8, no NaN, no lone surrogates) and says no in the hub's words."""
 
-    async def load_json(self, req: web.Request, schema: Schema) -> Any:  # noqa: ARG002
+    async def load_json(self, req: web.Request, schema: Schema) -> Any:
         """The parsed body. Raises HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, InvalidRequest."""
-        body = await req.read()
+        body = await _read(req)
+        if not body and may_be_absent(schema):
+            return {}
         if not body:
             raise InvalidRequest("The request has no body; send a JSON object", field="body", code="missing_body")
         if req.content_type != "application/json":

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from hub import keys
-from hub.errors import InvalidRequest, Unauthorized
+from hub.errors import Forbidden, InvalidRequest, Unauthorized
 from hub.keys import Access
 from hub.middleware.ratelimit import draw_address, policy_of
 from hub.middleware.request_id import CORRELATION_HEADER, PRINTABLE
@@ -46,9 +46,16 @@ async def _identify(request: web.Request) -> None:
                 service_identity=_header(request, SERVICE_HEADER),
             )
         case Access.AGENT:
+            if request.app[keys.SETTINGS].server.tls_client_ca is not None and not _has_certificate(request):
+                raise Forbidden("This hub takes agents with a client certificate only: set client_cert and client_key")
             request[keys.TOKEN] = await request.app[keys.CLUSTERS].authenticate_agent(bearer(request))
         case Access.PUBLIC:
             pass
+
+
+def _has_certificate(request: web.Request) -> bool:
+    """Whether the other side has shown a certificate; TLS has then checked it."""
+    return request.transport is not None and bool(request.transport.get_extra_info("peercert"))
 
 
 def bearer(request: web.Request) -> str:

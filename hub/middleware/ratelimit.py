@@ -33,7 +33,7 @@ def policy_of(request: web.Request) -> Policy:
 
 def draw_address(request: web.Request, *, cost: int = 1) -> None:
     """Draw on the bucket of the client's address (0: only show it). Raises RateLimited."""
-    _settle(request, request.app[keys.RATE_LIMITS].address.draw(request.remote or "unknown", cost=cost))
+    _settle(request, request.app[keys.RATE_LIMITS].address.draw(request.app[keys.ADDRESSES].of(request), cost=cost))
 
 
 def _settle(request: web.Request, draw: Draw | None) -> None:

@@ -10,6 +10,8 @@ from hub import keys, logs
 from schemas.ids import new_trace_id
 
 CORRELATION_HEADER: Final = "X-Correlation-ID"
+# In place of aiohttp's own, which tells strangers the versions of Python and of aiohttp.
+SERVER: Final = "kubently-hub"
 # Header values come from strangers and go into logs and a database: one line of printable ASCII.
 PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,128}")
 
@@ -27,6 +29,7 @@ async def request_id_middleware(request: web.Request, handler: Handler) -> web.S
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the ids and the rate headers on any response, a WebSocket's too; an on_response_prepare signal."""
+    response.headers["Server"] = SERVER
     response.headers[CORRELATION_HEADER] = request.get(keys.CORRELATION_ID) or new_trace_id("corr")
     rate_headers = request.get(keys.RATE_HEADERS)
     if rate_headers is not None:

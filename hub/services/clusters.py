@@ -8,7 +8,7 @@ from typing import Literal
 from hub.agents.registry import Registry
 from hub.bus.base import Bus
 from hub.dispatcher import Dispatcher
-from hub.errors import ClusterOffline, NotFound, Unauthorized
+from hub.errors import ClusterOffline, InvalidRequest, NotFound, Unauthorized
 from hub.records import Cluster, Token
 from hub.services.caller import Caller
 from hub.store.base import Store
@@ -53,7 +53,7 @@ class ClusterService:
         if not secret or len(secret) > _MAX_SECRET_LENGTH:
             raise Unauthorized("Invalid or missing agent token")
         token = await self._store.find_token(hash_secret(secret))
-        if token is None:
+        if token is None or (token.expires_at is not None and token.expires_at <= time.time()):
             raise Unauthorized("Invalid or missing agent token")
         return token
 
@@ -128,12 +128,15 @@ class ClusterService:
         await self.get(caller, cluster_id)
         return await self._store.list_tokens(cluster_id)
 
-    async def add_token(self, caller: Caller, cluster_id: str) -> tuple[Token, str]:
+    async def add_token(self, caller: Caller, cluster_id: str, expires_at: float | None) -> tuple[Token, str]:
         """Make one more token, so that an agent can change over before the old one is removed."""
         caller.require_admin()
         await self.get(caller, cluster_id)
+        now = time.time()
+        if expires_at is not None and expires_at <= now:
+            raise InvalidRequest("expires_at is in the past", field="expires_at", code="invalid_value")
         secret = new_secret(AGENT_TOKEN_PREFIX)
-        token = Token(new_id("tok"), cluster_id, hash_secret(secret), time.time())
+        token = Token(new_id("tok"), cluster_id, hash_secret(secret), now, expires_at)
         await self._store.add_token(token)
         _log.info("agent token made", extra={"cluster_id": cluster_id, "token_id": token.token_id})
         return token, secret

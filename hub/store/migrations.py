@@ -158,3 +158,9 @@ def m003_streams(db: Database) -> None:
     db.execute("UPDATE results SET is_truncated = 1 WHERE omitted_bytes > 0")
     # stderr is always read whole: without looking at all the stdout it lies between.
     db.execute("CREATE INDEX chunks_stderr ON chunks (result_id, seq) WHERE stream = 'stderr'")
+
+
+@MIGRATIONS()
+def m004_tokens_expire(db: Database) -> None:
+    """Agent tokens may have an end."""
+    db.table("tokens").add_column("expires_at", float)

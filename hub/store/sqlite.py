@@ -306,7 +306,7 @@ class SqliteStore:
             if _cluster_exists(db, cluster.cluster_id):
                 raise AlreadyExists(f"Cluster exists: {cluster.cluster_id}")
             db.execute(f"INSERT INTO clusters ({_CLUSTER}) VALUES (?, ?, ?, ?, ?, ?)", _values(cluster))
-            db.execute(f"INSERT INTO tokens ({_TOKEN}) VALUES (?, ?, ?, ?)", _values(token))
+            db.execute(f"INSERT INTO tokens ({_TOKEN}) VALUES (?, ?, ?, ?, ?)", _values(token))
 
         await self._write(write)
 
@@ -353,7 +353,7 @@ class SqliteStore:
         def write(db: sqlite3.Connection) -> None:
             if not _cluster_exists(db, token.cluster_id):
                 raise NotFound(f"Cluster not found: {token.cluster_id}")
-            db.execute(f"INSERT INTO tokens ({_TOKEN}) VALUES (?, ?, ?, ?)", _values(token))
+            db.execute(f"INSERT INTO tokens ({_TOKEN}) VALUES (?, ?, ?, ?, ?)", _values(token))
 
         await self._write(write)
 

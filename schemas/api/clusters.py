@@ -61,11 +61,24 @@ class NewCluster(Schema):
     )
 
 
+class TokenTerms(Schema):
+    """What an agent token is made with."""
+
+    may_be_absent = True  # the body: a token without an end needs none
+
+    expires_at = Timestamp(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "From then on it is not valid, and the link that was opened with it is closed."},
+    )
+
+
 class Token(Schema):
     """An agent token, without its secret."""
 
     token_id = fields.String(required=True, metadata={"example": "tok_09f7a1be22c4d6e8f013"})
     created_at = Timestamp(required=True)
+    expires_at = Timestamp(required=True, allow_none=True)
 
 
 class NewToken(Token):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 
 import aiohttp
@@ -9,6 +10,7 @@ import pytest
 
 from hub.settings import Agents
 from schemas import codec
+from schemas.api.fields import rfc3339
 from schemas.frames import CLUSTER_HEADER, CONNECT_PATH, SUBPROTOCOL, CloseCode, Heartbeat, Hello, Leaving, Welcome
 from tests.support.hub import TestHub, running_hub, settings
 from tests.support.raw_agent import connected, dialled
@@ -144,6 +146,22 @@ async def test_a_revoked_token_closes_its_link(hub: TestHub) -> None:
         assert await new.receive() is None
         assert new.socket.close_code == CloseCode.TOKEN_REVOKED
     assert (await refused(hub, second["agent_token"])).status == 401
+
+
+async def test_an_expired_token_closes_its_link_and_opens_none(hub: TestHub) -> None:
+    await hub.register("alpha")
+    path = "/admin/clusters/alpha/tokens"
+    for wrong in ("2020-01-01T00:00:00Z", "soon"):
+        refusal = await hub.call("POST", path, {"expires_at": wrong})
+        assert (refusal.status, refusal.body["details"]["field"]) == (400, "expires_at")
+    expires_at = rfc3339(time.time() + 1.5)
+    made = (await hub.call("POST", path, {"expires_at": expires_at})).body
+    assert made["expires_at"] == expires_at
+    assert (await hub.call("POST", path, {})).body["expires_at"] is None
+    async with connected(hub.url, made["agent_token"]) as agent:
+        assert await agent.receive() is None
+        assert agent.socket.close_code == CloseCode.TOKEN_REVOKED
+    assert (await refused(hub, made["agent_token"])).status == 401
 
 
 async def test_two_hundred_agents_at_once(hub: TestHub) -> None:

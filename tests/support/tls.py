@@ -21,7 +21,8 @@ class Certificate:
 
 
 def make_certificate(folder: Path) -> Certificate:
-    """Make one in `folder`."""
+    """Make one in `folder`, which is made if it is not there."""
+    folder.mkdir(exist_ok=True)
     made = Certificate(folder / "tls.crt", folder / "tls.key")
     subprocess.run(
         [
