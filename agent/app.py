@@ -20,6 +20,7 @@ from agent.link.dial import ReadToken
 from agent.link.link import Link
 from agent.outbox import Outbox
 from agent.policy import Policy
+from agent.redaction.screen import Redaction
 from agent.settings import Settings
 from schemas.frames import Hello
 from schemas.ids import new_id
@@ -78,7 +79,11 @@ class _Agent:
         self._versions: dict[str, Versions] = {executor.name: Versions() for executor in executors}
         self._probe: asyncio.Task[None] | None = None
         self._outbox = Outbox(settings.output)
-        self._dispatcher = Dispatcher(executors, policy, self._outbox)
+        redaction = Redaction(
+            hides=settings.policy.redaction == "on",
+            shows_controls=settings.policy.control_characters == "neutralise",
+        )
+        self._dispatcher = Dispatcher(executors, policy, self._outbox, redaction)
         self._link = Link(
             settings,
             read_token,

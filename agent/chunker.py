@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from agent.contract import Selection, character_end
 from agent.errors import TooMuchOutput
+from agent.redaction.screen import NO_SCREEN, Screen
 from schemas.frames import MAX_DATA_BYTES, Chunk, Contract, Exit, ExitStatus, Output, Run, Stream
 from schemas.grep import GrepError, Matcher
 
@@ -32,16 +33,19 @@ class Chunker:
     were left out. Stream "full" is cut like stdout, and dropped when stdout has it all and none of it was sent. Counts
     are bytes of the text as UTF-8; a line of which some was sent is not among the omitted ones.
 
+    All passes `screen` first, so that neither a contract nor a cut has ever seen what is hidden.
+
     In which pieces the bytes come makes no difference to the text, except that a cut takes nothing back that `flush`
     has given. No two calls at once.
 
     `refusal` is None, or why the command must not be run: "contract.grep does not compile: missing ): (a …".
     """
 
-    def __init__(self, run: Run, max_stderr_bytes: int) -> None:
+    def __init__(self, run: Run, max_stderr_bytes: int, screen: Screen = NO_SCREEN) -> None:
         self.refusal: str | None = None
         self._result_id = run.result_id
         self._is_stream = run.is_stream
+        self._screen = screen
         self._next_seq = 1
         self._is_stopped = False
         self._stdout = _Text(run.max_output_bytes)
@@ -68,11 +72,8 @@ class Chunker:
         )
 
     def is_slow(self, data: bytes) -> bool:
-        """Whether to `feed` this, or to `end` (b""), may take over 10 ms; never without `grep`.
-
-        In a thread that stops nobody: the time is RE2's, which lets go of the interpreter.
-        """
-        return self._selection is not None and self._selection.is_slow(data)
+        """Whether to `feed` this, or to `end` (b""), may take over some milliseconds. In a thread that stops nobody."""
+        return self._screen.is_slow(data) or (self._selection is not None and self._selection.is_slow(data))
 
     def feed(self, stream: Source, data: bytes) -> list[Output]:
         """Take bytes; return the frames that are now full. Raises TooMuchOutput, unless this is a stream."""
@@ -142,7 +143,8 @@ class Chunker:
                 is_truncated=is_truncated,
                 execution_time_ms=execution_time_ms,
                 executor=executor,
-                error=error,
+                error=error and self._screen.sentence(error),
+                redactions=dict(self._screen.counts),
             )
         )
         self._next_seq += len(chunks) + 1  # the chunks' numbers, then the exit's own
@@ -160,6 +162,10 @@ class Chunker:
             self._selection = Selection(contract, matcher, max_output_bytes)
 
     def _take_in(self, text: "_Text", data: bytes, *, is_last: bool) -> None:
+        stream: Source = "stdout" if text is self._stdout else "stderr"
+        data = self._screen.feed(stream, data)
+        if is_last:
+            data += self._screen.finish(stream)
         decoded = text.decode(data, is_last=is_last)
         if text is self._stdout:
             if self._full is not None:

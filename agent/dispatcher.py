@@ -18,6 +18,7 @@ from agent.errors import Satisfied, TooMuchOutput
 from agent.executors.base import Executor, NotTaken, Outcome
 from agent.outbox import Lane, Outbox
 from agent.policy import Policy
+from agent.redaction.screen import Redaction, Screen
 from schemas import kubectl
 from schemas.frames import RESUMING_VERSION, Ack, Cancel, Credit, ExitStatus, Run, Welcome
 
@@ -96,6 +97,7 @@ class _Command:
 
     run: Run
     lane: Lane
+    screen: Screen
     stop: asyncio.Future[_Ending]
     slots: _Slots
     deadline: float
@@ -109,11 +111,17 @@ class _Command:
 
 
 class Dispatcher:
-    """Runs the hub's commands, each with the first of `executors` that takes it. Without any, all are refused."""
+    """Runs the hub's commands, each with the first of `executors` that takes it. Without any, all are refused.
 
-    def __init__(self, executors: Sequence[Executor], policy: Policy, outbox: Outbox) -> None:
+    `redaction` None: one that hides.
+    """
+
+    def __init__(
+        self, executors: Sequence[Executor], policy: Policy, outbox: Outbox, redaction: Redaction | None = None
+    ) -> None:
         self._executors = tuple(executors)
         self._policy = policy
+        self._redaction = redaction or Redaction()
         self._outbox = outbox
         self._loop = asyncio.get_running_loop()
         self._commands: set[_Command] = set()
@@ -206,9 +214,11 @@ class Dispatcher:
         if len(self._outbox) >= _MAX_HELD_RESULTS:
             raise TooManyCommands(f"{len(self._outbox)} results are not acknowledged")
         now = self._loop.time()
+        screen = self._redaction.screen()
         command = _Command(
             run=run,
-            lane=self._outbox.open(run),
+            lane=self._outbox.open(run, screen),
+            screen=screen,
             stop=self._loop.create_future(),
             slots=self._stream_slots if run.is_stream else self._slots,
             deadline=now + run.timeout_seconds,
@@ -291,7 +301,7 @@ class Dispatcher:
             for executor in self._executors:
                 command.executor = executor.name
                 try:
-                    return await executor.run(parsed, command.lane)
+                    return await executor.run(parsed, command.lane, command.screen)
                 except NotTaken as error:
                     refusal = error
                 except Satisfied as error:

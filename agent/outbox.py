@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from agent.chunker import Chunker
 from agent.errors import Satisfied
+from agent.redaction.screen import NO_SCREEN, Screen
 from agent.settings import Output as OutputSettings
 from schemas.codec import utf8_bytes
 from schemas.frames import (
@@ -75,9 +76,9 @@ class Outbox:
         """Whether no command is left: all have ended, and everything is acknowledged."""
         return not self._lanes
 
-    def open(self, run: Run) -> "Lane":
+    def open(self, run: Run, screen: Screen = NO_SCREEN) -> "Lane":
         """Begin a command's output. It is held from now until its exit frame is acknowledged."""
-        lane = Lane(self, Chunker(run, self._settings.max_stderr_bytes), is_stream=run.is_stream)
+        lane = Lane(self, Chunker(run, self._settings.max_stderr_bytes, screen), is_stream=run.is_stream)
         self._lanes[run.result_id] = lane
         self._is_settled.clear()
         return lane

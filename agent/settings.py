@@ -61,6 +61,9 @@ class Policy:
 
     # Names such as "get", "logs", "rollout-status"; "*" is all the grammar has. Nothing listed: nothing runs.
     verbs: tuple[str, ...] = ("*",)
+    redaction: Literal["on", "off"] = "on"  # off: credentials in objects and in text leave the cluster as they are
+    # What a terminal would obey in output: shown as \x1b, or passed on as it is.
+    control_characters: Literal["neutralise", "keep"] = "neutralise"
 
 
 @dataclass(frozen=True, kw_only=True)

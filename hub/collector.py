@@ -10,6 +10,8 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from hub.bus.base import Bus, Ended, Stored
 from hub.errors import StoreFull
 from hub.records import Ending, OutputChunk
@@ -135,5 +137,6 @@ class Collector:
             omitted_bytes=frame.omitted_bytes,
             omitted_lines=frame.omitted_lines,
             is_truncated=frame.omitted_bytes > 0 if frame.is_truncated is None else frame.is_truncated,
+            redactions=msgspec.json.encode(frame.redactions).decode() if frame.redactions else None,
         )
         await self.end(frame.result_id, ending, chunks, is_whole=frame.seq == 1)

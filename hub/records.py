@@ -76,7 +76,8 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
     `deadline_at` is when the hub ends what the agent has not. `reason` says in a sentence why a command ended that
     did not end by itself. `output_bytes` counts stdout before any cut; `stored_bytes` what of stdout came
-    into the store, of which the first `expired_bytes` are let go of again.
+    into the store, of which the first `expired_bytes` are let go of again. `redactions` is JSON, `{"secret": 2}`: how
+    often each of the agent's rules hid something; None: never.
     """
 
     result_id: str
@@ -106,6 +107,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     is_stream: bool = False
     max_output_bytes: int = 0
     contract: str | None = None
+    redactions: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -134,6 +136,7 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     omitted_bytes: int = 0
     omitted_lines: int = 0
     is_truncated: bool = False
+    redactions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 ShortText = Annotated[str, msgspec.Meta(max_length=256)]
+RuleName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z_]{1,32}\Z")]
 Message = Annotated[str, msgspec.Meta(max_length=8192)]
 # "full" is stdout before the contract; see Contract.max_full_bytes.
 Stream = Literal["stdout", "stderr", "full"]
@@ -180,7 +181,8 @@ class Exit(msgspec.Struct, frozen=True, tag="exit", tag_field="type"):
     refusal). `output_bytes` counts all of stdout before its contract; `omitted_bytes` and `omitted_lines` what of it
     stream "stdout" does not carry. `is_truncated`: a bound was met, not only lines left out that `grep` did not want;
     None of an agent of version 1, which knows no contract. `error` says in one sentence why a command that did not run
-    or did not end by itself ended; it is not stderr.
+    or did not end by itself ended; it is not stderr. `redactions` says how often each rule hid something, by its name:
+    `{"secret": 2}`.
     """
 
     result_id: ResultId
@@ -195,6 +197,7 @@ class Exit(msgspec.Struct, frozen=True, tag="exit", tag_field="type"):
     execution_time_ms: Count = 0
     executor: ShortText | None = None
     error: Message | None = None
+    redactions: Annotated[dict[RuleName, Count], msgspec.Meta(max_length=64)] = {}
 
 
 class Leaving(msgspec.Struct, frozen=True, tag="leaving", tag_field="type"):

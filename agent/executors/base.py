@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.redaction.screen import NO_SCREEN, Screen
 from schemas.frames import Stream
 from schemas.kubectl import KubectlCommand
 
@@ -47,8 +48,12 @@ class Executor(Protocol):
     def name(self) -> str:
         """The name it has in frames and results, for example "kubectl"."""
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
-        """Run a command to its end. Cancelling ends it, with all it has started, within a second. Raises NotTaken."""
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
+        """Run a command to its end. Cancelling ends it, with all it has started, within a second. Raises NotTaken.
+
+        What an executor makes of objects it makes of those that `screen` gives it. Its output is screened once more,
+        as text, whatever it is, behind the sink.
+        """
 
     async def probe(self) -> Versions:
         """Find out the versions; returns within a few seconds whatever the cluster does. Raises nothing."""

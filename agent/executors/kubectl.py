@@ -14,19 +14,29 @@ import msgspec
 from agent.errors import StartError, TooMuchOutput
 from agent.executors import kubeconfig, process
 from agent.executors.base import NotTaken, Outcome, Sink, Versions
+from agent.executors.describable import names_describable
 from agent.executors.process import Spawn
 from agent.executors.rows import RowLimit
 from agent.executors.workspace import Workspace
+from agent.redaction.descriptions import Description
+from agent.redaction.names import is_credential
+from agent.redaction.screen import NO_SCREEN, Screen
 from agent.settings import Execution
 from schemas.frames import Stream
-from schemas.kubectl import KubectlCommand, Refusal
+from schemas.kubectl import KubectlCommand
 from schemas.kubectl.conflicts import secret_operand
+from schemas.kubectl.operands import resource_types
 
 _log = logging.getLogger(__name__)
 
 # Some distributions install a kubectl that asks the API server for its version, then starts the binary beside it that
 # fits: two processes and a request too many for each command.
 _RELEASE: Final = re.compile(r"kubectl\.(\d+)\.(\d+)")
+# What prints objects, and the forms in which it does not.
+_OBJECT_VERBS: Final = frozenset({"get", "events", "rollout-history"})
+_TABLES: Final = frozenset({"", "wide", "name"})
+# What prints containers in sentences.
+_DESCRIBING: Final = frozenset({"describe", "rollout-history"})
 _PROBE_SECONDS: Final = 5.0
 _MAX_PROBE_BYTES: Final = 64 * 1024
 # Go's collector at four times its default pace saves kubectl a quarter of its time; near the bound it hurries.
@@ -75,27 +85,25 @@ class KubectlExecutor:
         """Remove the private folder; nothing may be running any more."""
         self._workspace.close()
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Run a command to its end. Cancelling ends it, with all it has started, within a second.
 
-        Raises NotTaken for `describe` of Secrets, which kubectl prints with tokens and annotations in clear.
+        Raises NotTaken for what it would print with values that nobody can take out again: `describe` of Secrets, and
+        where `screen` hides something, whole objects and descriptions of what may hold anything.
         """
-        secret = secret_operand(command) if command.verb == "describe" else None
-        if secret is not None:
-            raise NotTaken(
-                Refusal(
-                    "secret_values",
-                    "names Secrets, which kubectl may describe with their values: get them as a table or with -o name",
-                    argument=secret,
-                ).reason
-            )
+        reason = _why_not(command, screen)
+        if reason is not None:
+            raise NotTaken(reason)
         if command.limit is not None:
             sink = _Rows(sink, command.limit, command)
+        described = _Described(sink, screen) if command.verb in _DESCRIBING and screen.hides else None
         try:
-            code = await process.run(self._spawn(*command.kubectl_argv()), sink)
+            code = await process.run(self._spawn(*command.kubectl_argv()), described or sink)
         except OSError as error:
             _log.error("kubectl cannot be started", extra={"path": str(self._binary), "error": error.strerror})
             return Outcome(None, f"kubectl cannot be started: {error.strerror}")
+        if described is not None:
+            await described.finish()
         if code < 0:
             return Outcome(128 - code, f"kubectl was ended by signal {-code}")  # the number a shell would give
         return Outcome(code)
@@ -122,6 +130,36 @@ class KubectlExecutor:
 
     def _spawn(self, *args: str) -> Spawn:
         return Spawn([str(self._binary), *args], self._env, self._workspace.empty, self._settings.max_memory_bytes)
+
+
+def _why_not(command: KubectlCommand, screen: Screen) -> str | None:
+    """Why kubectl must not print this; None: it may."""
+    secret = secret_operand(command) if command.verb in ("get", "describe") else None
+    if secret is not None and command.verb == "get" and (command.output not in _TABLES or command.flag("sort-by")):
+        return (
+            f"{secret} names Secrets, which kubectl would print with their values, or order by them: get them as a "
+            "table or with -o name, without --sort-by"
+        )
+    if command.verb == "describe":
+        if secret is not None:
+            return (
+                f"{secret} names Secrets, which kubectl may describe with their values: get them as a table or with "
+                "-o name"
+            )
+        if screen.hides:
+            words = (word for word, _ in resource_types(command.operands))
+            unknown = next((word for word in words if not names_describable(word)), None)
+            if unknown is not None:
+                return f"kubectl would describe {unknown} with values that are to be hidden: get it as a table"
+    columns = (command.flag("label-columns") or "").split(",")
+    if screen.hides and any(map(is_credential, columns)):
+        return "kubectl would print a column of labels that are to be hidden: leave it out of --label-columns"
+    if screen.hides and command.verb in _OBJECT_VERBS and (command.output not in _TABLES or command.flag("template")):
+        return (
+            f"kubectl would print -o {command.output} with values that are to be hidden: use a form that the agent "
+            "prints itself (json, yaml, jsonpath, custom-columns with the native executor), or a table"
+        )
+    return None
 
 
 def _environment(workspace: Workspace, max_memory_bytes: int) -> dict[str, str]:
@@ -166,6 +204,21 @@ class _Rows:
         passed = self._rows.feed(data)
         if passed:
             await self._sink.write(stream, passed)
+
+
+class _Described:
+    """A sink for a description, on the way to another."""
+
+    def __init__(self, sink: Sink, screen: Screen) -> None:
+        self._sink = sink
+        self._description = Description(screen.counts)
+
+    async def write(self, stream: Stream, data: bytes) -> None:
+        await self._sink.write(stream, self._description.feed(data) if stream == "stdout" else data)
+
+    async def finish(self) -> None:
+        """Kubectl has ended: what it ended amid of a line."""
+        await self._sink.write("stdout", self._description.finish())
 
 
 class _Collect:

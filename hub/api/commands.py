@@ -132,6 +132,8 @@ def dump(answer: Answer) -> dict[str, Any]:
         "omitted_bytes": result.omitted_bytes,
         "omitted_lines": result.omitted_lines,
         "expired_bytes": result.expired_bytes,
+        "redactions": {} if result.redactions is None else msgspec.json.decode(result.redactions),
+        "content_trust": wire.CONTENT_TRUST,
         "executor": result.executor,
         "execution_time_ms": result.execution_time_ms,
         "executed_at": rfc3339(result.accepted_at),

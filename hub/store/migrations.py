@@ -164,3 +164,9 @@ def m003_streams(db: Database) -> None:
 def m004_tokens_expire(db: Database) -> None:
     """Agent tokens may have an end."""
     db.table("tokens").add_column("expires_at", float)
+
+
+@MIGRATIONS()
+def m005_redactions(db: Database) -> None:
+    """How often each of the agent's rules hid something in a result: JSON, `{"secret": 2}`."""
+    db.table("results").add_column("redactions", str)

@@ -101,7 +101,8 @@ _GROW: Final = (
 _APPEND: Final = f"UPDATE results SET {_GROW} WHERE result_id = ?"
 _ENDING: Final = (
     "UPDATE results SET status = ?, ended_at = ?, exit_code = ?, executor = ?, reason = ?, execution_time_ms = ?,"
-    " omitted_bytes = ?, omitted_lines = ?, is_truncated = ?, output_bytes = coalesce(?, stored_bytes + ?),"
+    " omitted_bytes = ?, omitted_lines = ?, is_truncated = ?, redactions = ?,"
+    " output_bytes = coalesce(?, stored_bytes + ?),"
     f" {_GROW}"
 )
 # What of an ended result its ending does not say. SQLite takes time for each column that it returns.
@@ -548,6 +549,7 @@ class SqliteStore:
             ending.omitted_bytes,
             ending.omitted_lines,
             ending.is_truncated,
+            ending.redactions,
             ending.output_bytes,
         )
         untouched = self._untouched.pop(result_id, None)
@@ -698,7 +700,8 @@ def _ended(result_id: str, ending: Ending, row: Any) -> Result:
             row[11],  # stored_bytes
             ending.omitted_lines,
             ending.is_truncated,
-            *row[12:],  # from expired_bytes
+            *row[12:],  # from expired_bytes to contract
+            ending.redactions,
         ]
     )
 
@@ -718,6 +721,7 @@ def _ended_whole(accepted: Result, ending: Ending, stored_bytes: int) -> Result:
         stored_bytes=stored_bytes,
         omitted_lines=ending.omitted_lines,
         is_truncated=ending.is_truncated,
+        redactions=ending.redactions,
     )
 
 

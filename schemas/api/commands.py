@@ -9,6 +9,8 @@ from schemas.api.fields import ClusterId, Flag, Line, Timestamp
 from schemas.grep import GrepError, Matcher
 from schemas.ids import CLUSTER_ID_PATTERN
 
+# What a result's output is: text that anybody who runs something in the cluster may have written.
+CONTENT_TRUST: Final = "cluster"
 MIN_TIMEOUT_SECONDS: Final = 1
 MAX_TIMEOUT_SECONDS: Final = 300
 DEFAULT_TIMEOUT_SECONDS: Final = 30
@@ -157,6 +159,20 @@ class Result(Schema):
     omitted_lines = fields.Integer(required=True, metadata={"description": "How many lines of it were left out."})
     expired_bytes = fields.Integer(
         required=True, metadata={"description": "How much of a stream's begin the store has let go of."}
+    )
+    redactions = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={
+            "description": "How often each rule of the agent's hid something, by its name; empty while it runs.",
+            "example": {"credential": 2},
+        },
+    )
+    content_trust = fields.String(
+        required=True,
+        validate=validate.OneOf((CONTENT_TRUST,)),
+        metadata={"description": "Whose words `output` and `error` are: what runs in the cluster wrote them."},
     )
     executor = fields.String(required=True, allow_none=True)
     execution_time_ms = fields.Integer(required=True, allow_none=True)

@@ -1,8 +1,9 @@
-"""What no flag shows by itself: Secrets in a form that holds their values, and --limit where nothing can be cut.
+"""What no flag shows by itself: Secrets in a form that cannot hide their values, and --limit where nothing can be cut.
 
-The forms of Secrets that may leave the cluster are the ones without values: the table, whose columns are name, type,
-number of keys and age (`-o wide` adds none), `-o name`, and `describe` as the native executor does it, with keys and
-sizes. kubectl's own describe prints tokens and annotations: an executor that spawns it asks `secret_operand` first.
+Whole Secrets are for an executor that hides their values before it prints anything of them. Templates only kubectl can
+print, so of Secrets there are none. What else kubectl must not print of Secrets, an executor that spawns it asks
+`secret_operand`: all but the table, whose columns are name, type, number of keys and age (`-o wide` adds none), and
+`-o name`.
 """
 
 from typing import Final
@@ -12,7 +13,7 @@ from schemas.kubectl.operands import resource_types
 from schemas.kubectl.refusal import Refusal
 
 _LIMITED_OUTPUTS: Final = ("", "wide", "name")
-_SECRET_OUTPUTS: Final = ("", "wide", "name")
+_TEMPLATES: Final = ("go-template", "template")
 _SECRET_WORDS: Final = frozenset({"secret", "secrets"})
 
 
@@ -26,23 +27,16 @@ def names_secrets(word: str) -> bool:
 
 
 def check_get(command: KubectlCommand) -> None:
-    """Refuse `get` of Secrets with values, ordered by values, and --limit for what is not one line per item."""
+    """Refuse templates of Secrets, and --limit for what is not one line per item."""
     secret = secret_operand(command)
-    if secret is not None:
-        if command.output not in _SECRET_OUTPUTS or command.flag("template"):
-            raise Refusal(
-                "secret_values",
-                "names Secrets, whose values stay in the cluster: get them as a table (no -o, or -o wide) or with "
-                "-o name",
-                argument=secret,
-                allowed=("-o wide", "-o name"),
-            )
-        if command.flag("sort-by"):
-            raise Refusal(
-                "secret_values",
-                "names Secrets, and their order by --sort-by could tell their values: leave --sort-by out",
-                argument=secret,
-            )
+    if secret is not None and (command.output in _TEMPLATES or command.flag("template")):
+        raise Refusal(
+            "secret_values",
+            "names Secrets, whose values stay in the cluster, and a template could not be printed without them: take "
+            "-o jsonpath or another form",
+            argument=secret,
+            allowed=("-o yaml", "-o json", "-o jsonpath=…", "-o wide", "-o name"),
+        )
     limit = command.flag("limit")
     if limit is None:
         return

@@ -204,13 +204,19 @@ async def test_native_alone(tmp_path: Path) -> None:
 async def test_native_and_kubectl(tmp_path: Path) -> None:
     async with fake_api_server() as api, scripted_hub() as hub:
         environ = {"KUBENTLY_AGENT_EXECUTORS": "", "KUBECONFIG": str(api.kubeconfig(subfolder(tmp_path)))}
-        async with agent(tmp_path, *flags(hub), **environ):
+        async with agent(tmp_path, *flags(hub), **environ, KUBENTLY_AGENT_POLICY_REDACTION="off"):
             link, hello = await told(hub, {"native", "kubectl"})
             assert (hello.executors, hello.kubernetes_version) == ({"native": "v1.33", "kubectl": "v1.33.1"}, "v1.32.4")
             await link.run("get", "pods", "-o", "go-template={{.kind}}")
             _, last = await link.result()
             assert (last.status, last.executor) == ("completed", "kubectl")
             assert last.chunks[0].data == "get --output=go-template={{.kind}} -- pods\n"
+        async with agent(tmp_path, *flags(hub), **environ, KUBENTLY_AGENT_POLICY_REDACTION="on"):
+            link, _ = await told(hub, {"native", "kubectl"})
+            await link.run("get", "pods", "-o", "go-template={{.kind}}")
+            _, last = await link.result()
+            assert last.status == "refused"
+            assert "to be hidden" in (last.error or "")
 
 
 async def test_native_without_an_api_server(tmp_path: Path) -> None:

@@ -628,23 +628,15 @@ def test_secrets_are_found_among_operands(operands: str) -> None:
 @pytest.mark.parametrize(
     "flags",
     [
-        ["-o", "yaml"],
-        ["-ojson"],
-        ["-oJSON"],
-        ["-Aoyaml"],
-        ["--output=jsonpath={.data}"],
-        ["-o", "jsonpath-as-json={.data}"],
-        ["-o=custom-columns=D:.data"],
         ["-o", "go-template={{.data}}"],
+        ["-ogo-template={{.data}}"],
         ["-o", "template", "--template={{.data}}"],
         ["--template={{.data}}"],
         ["-o", "wide", "--template={{.data}}"],
-        ["--sort-by=.data.password"],
-        ["-o", "name", "--sort-by=.data.password"],
-        ["-o", "wide", "-o", "yaml"],
+        ["-o", "yaml", "--template={{.data}}"],
     ],
 )
-def test_get_of_secrets_with_values_is_refused(operands: str, flags: list[str]) -> None:
+def test_templates_of_secrets_are_refused(operands: str, flags: list[str]) -> None:
     for args in ([*operands.split(), *flags], [*flags, *operands.split()]):
         assert refusal("get", args).rule == "secret_values"
 
@@ -652,9 +644,21 @@ def test_get_of_secrets_with_values_is_refused(operands: str, flags: list[str]) 
 @pytest.mark.parametrize("operands", _SECRET_WORDS)
 @pytest.mark.parametrize(
     "flags",
-    [[], ["-o", "wide"], ["-oname"], ["-w"], ["--show-labels", "-Lapp"], ["--limit=5"], ["-o", "yaml", "-o", ""]],
+    [
+        [],
+        ["-o", "wide"],
+        ["-oname"],
+        ["-w"],
+        ["--show-labels", "-Lapp"],
+        ["--limit=5"],
+        ["-o", "yaml"],
+        ["-ojson"],
+        ["-o=custom-columns=D:.data"],
+        ["--output=jsonpath={.data}"],
+        ["--sort-by=.data.password"],
+    ],
 )
-def test_get_of_secrets_as_a_table_or_names_is_accepted(operands: str, flags: list[str]) -> None:
+def test_other_forms_of_secrets_are_the_agents_to_hide_values_in(operands: str, flags: list[str]) -> None:
     assert parse("get", [*operands.split(), *flags]).verb == "get"
 
 

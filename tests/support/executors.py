@@ -3,6 +3,7 @@
 import asyncio
 
 from agent.executors.base import NotTaken, Outcome, Sink, Versions
+from agent.redaction.screen import NO_SCREEN, Screen
 from schemas.kubectl import KubectlCommand
 
 
@@ -11,7 +12,7 @@ class EchoExecutor:
 
     name = "echo"
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Write one line."""
         await sink.write("stdout", (" ".join(command.argv()) + "\n").encode())
         return Outcome(0)
@@ -27,7 +28,7 @@ class DecliningExecutor(EchoExecutor):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Decline."""
         raise NotTaken(f"{self.name}: not this one")
 
@@ -43,7 +44,7 @@ class SlowExecutor(EchoExecutor):
         self.most_running = 0
         self.cancelled = 0
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Wait, then echo."""
         self.running += 1
         self.most_running = max(self.running, self.most_running)
@@ -67,7 +68,7 @@ class NeverExecutor(EchoExecutor):
         self.started = asyncio.Event()
         self.release = asyncio.Event()
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Wait, whatever comes."""
         self.started.set()
         while not self.release.is_set():
@@ -85,7 +86,7 @@ class FloodingExecutor(EchoExecutor):
         self.written = 0
         self._block = stream_line * 64
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Flood."""
         while True:
             await sink.write("stdout", self._block)
@@ -100,7 +101,7 @@ class LinesExecutor(EchoExecutor):
         self._count = count
         self._rests_every = rests_every
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Write."""
         for number in range(self._count):
             await sink.write("stdout", f"line {number:06}\n".encode())
@@ -112,7 +113,7 @@ class LinesExecutor(EchoExecutor):
 class BrokenExecutor(EchoExecutor):
     """Raises what no executor should."""
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Raise."""
         await sink.write("stdout", b"so far\n")
         raise ZeroDivisionError("a fault of the executor")

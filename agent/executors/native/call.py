@@ -3,10 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.executors.base import Sink
 from agent.executors.native.discovery import Discovery
+from agent.executors.native.printers.objects import load
 from agent.executors.native.transport import Transport
+from agent.redaction.screen import NO_SCREEN, Screen
 from schemas.kubectl import KubectlCommand
 
 
@@ -15,7 +18,8 @@ class Call:
     """What a verb is given. A verb is `async def run(call: Call) -> int`: it writes, and returns the exit code.
 
     `clock` gives seconds since the epoch: ages are counted from it, and tests stop it. `is_last`: no executor follows
-    that could do better, so what only kubectl prints exactly is answered as well as may be.
+    that could do better, so what only kubectl prints exactly is answered as well as may be. `screen` hides what the
+    cluster keeps to itself.
     """
 
     command: KubectlCommand
@@ -24,6 +28,14 @@ class Call:
     sink: Sink
     clock: Callable[[], float] = field(default=time.time)
     is_last: bool = False
+    screen: Screen = NO_SCREEN
+
+    def load(self, body: bytes) -> Any:
+        """A body as JSON values, with what is hidden hidden: before anything is chosen, sorted or printed of it.
+
+        Raises ValueError for what is no JSON.
+        """
+        return self.screen.objects(load(body))
 
     @property
     def namespace(self) -> str:

@@ -30,6 +30,7 @@ from agent.executors.native.verbs import (
     top,
     version,
 )
+from agent.redaction.screen import NO_SCREEN, Screen
 from agent.settings import Execution
 from schemas.kubectl import KubectlCommand, seconds
 
@@ -88,7 +89,7 @@ class NativeExecutor:
         await self._discovery.close()
         await self._access.close()
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         """Run a command to its end.
 
         Raises NotNative, before anything was written, for what only kubectl can answer; what the sink raises; and what
@@ -96,7 +97,8 @@ class NativeExecutor:
         """
         limit = command.flag("request-timeout")
         transport = self._transport.for_command(seconds(limit) if limit else None)
-        call = Call(command, transport, self._discovery.for_command(transport), sink, is_last=self._is_last)
+        discovery = self._discovery.for_command(transport)
+        call = Call(command, transport, discovery, sink, is_last=self._is_last, screen=screen)
         try:
             code = await VERBS[command.verb](call)
         except CommandFailed as failed:

@@ -13,6 +13,7 @@ from agent.errors import StartError
 from agent.executors import kubectl as executor_module
 from agent.executors.base import NotTaken, Outcome, Versions
 from agent.executors.kubectl import KubectlExecutor, find
+from agent.redaction.screen import NO_SCREEN, Redaction, Screen
 from agent.settings import Execution
 from schemas import kubectl
 from tests.support.kubectls import is_alive, kubeconfig, stub_kubectl
@@ -27,12 +28,14 @@ def executor(folder: Path, body: str = "", **settings: int) -> KubectlExecutor:
     return KubectlExecutor(stub_kubectl(folder, body), environ, Execution(**settings))  # type: ignore[arg-type]
 
 
-async def ran(folder: Path, body: str, command: kubectl.KubectlCommand = GET) -> tuple[Outcome, Collected]:
+async def ran(
+    folder: Path, body: str, command: kubectl.KubectlCommand = GET, screen: Screen = NO_SCREEN
+) -> tuple[Outcome, Collected]:
     """Run one command with a stand-in; the outcome and what came out."""
     under_test = executor(folder, body)
     sink = Collected()
     try:
-        return await under_test.run(command, sink), sink
+        return await under_test.run(command, sink, screen), sink
     finally:
         under_test.close()
 
@@ -134,10 +137,54 @@ async def test_limit_without_a_head(tmp_path: Path, flag: str) -> None:
 
 @pytest.mark.parametrize("operands", ["secret", "secret/x", "cm,SECRETS.v1. x"])
 async def test_secrets_are_not_described(tmp_path: Path, operands: str) -> None:
-    with pytest.raises(NotTaken, match=r"`\S+` names Secrets"):
+    with pytest.raises(NotTaken, match=r"\S+ names Secrets"):
         await ran(tmp_path, "print('t0ken')", kubectl.parse("describe", operands.split()))
     outcome, _ = await ran(tmp_path, "", kubectl.parse("describe", ["cm"]))
     assert outcome == Outcome(0)
+
+
+@pytest.mark.parametrize(
+    "flags", ["-o yaml", "-o json", "-o jsonpath={.data}", "-o custom-columns=A:.data", "--sort-by=.data"]
+)
+async def test_secrets_are_not_printed_with_their_values(tmp_path: Path, flags: str) -> None:
+    with pytest.raises(NotTaken, match="secret names Secrets"):
+        await ran(tmp_path, "print('t0ken')", kubectl.parse("get", ["secret", *flags.split()]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("get pods -o yaml", "get cm -o json", "get pods -o go-template={{.}}", "get all -o jsonpath={.items}"),
+        *("get pods -L api-token", "describe cm", "describe widgets", "describe pods.example.com x", "events -o json"),
+        *("describe po,cm", "describe cm/x po/y", "rollout-history deploy/x -o yaml", "get pods --template={{.}}"),
+    ],
+)
+async def test_what_nobody_could_hide_is_not_printed(tmp_path: Path, line: str) -> None:
+    verb, *args = line.split()
+    command = kubectl.parse(verb, args)
+    with pytest.raises(NotTaken, match="to be hidden"):
+        await ran(tmp_path, "print('t0ken')", command, Redaction().screen())
+    outcome, _ = await ran(tmp_path, "", command)  # where nothing is hidden, all may be
+    assert outcome == Outcome(0)
+
+
+@pytest.mark.parametrize(
+    "line", ["get pods", "get cm -o wide", "get cm -o name", "describe po x", "describe Deployments.apps"]
+)
+async def test_tables_and_plain_descriptions_are_printed(tmp_path: Path, line: str) -> None:
+    verb, *args = line.split()
+    outcome, _ = await ran(tmp_path, "", kubectl.parse(verb, args), Redaction().screen())
+    assert outcome == Outcome(0)
+
+
+async def test_an_argument_on_a_line_of_its_own_is_described_without_its_value(tmp_path: Path) -> None:
+    said = "    Args:\\n      serve\\n      --token\\n      hunter2\\n      --verbose\\n      --db-password\\n      -x"
+    screen = Redaction().screen()
+    _, sink = await ran(tmp_path, f"print('{said}', end='')", kubectl.parse("describe", ["pod", "x"]), screen)
+    assert sink.stdout.decode().splitlines()[3:] == [
+        *("      [redacted:credential]", "      --verbose", "      --db-password", "      -x"),
+    ]
+    assert screen.counts == {"credential": 1}
 
 
 async def test_cancelling_ends_it_within_a_second(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from agent.errors import Rejected
 from agent.executors.base import Outcome, Sink
+from agent.redaction.screen import NO_SCREEN, Screen
 from agent.settings import Link as LinkSettings
 from schemas.frames import (
     MAX_FRAME_BYTES,
@@ -92,7 +93,7 @@ async def test_heartbeats_and_neighbours_are_not_stuck_behind_a_flood() -> None:
 
 async def test_a_large_output_comes_in_numbered_frames_and_is_cut_at_a_line() -> None:
     class Large(EchoExecutor):
-        async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+        async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
             for number in range(40_000):
                 await sink.write("stdout", f"line {number:06}\n".encode())
             return Outcome(0)

@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from agent.executors.base import Outcome, Sink
 from agent.link.backoff import Backoff
+from agent.redaction.screen import NO_SCREEN, Screen
 from agent.settings import Output as OutputSettings
 from schemas.frames import Ack, Cancel, CloseCode, Credit, Exit, Held, Leaving, Output
 from schemas.kubectl import KubectlCommand
@@ -233,7 +234,7 @@ async def take_without_credit(link: HubLink, shelf: Shelf) -> None:
 class Alternating(EchoExecutor):
     """Floods when it is asked for logs, writes some lines else."""
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         executor = FloodingExecutor() if command.verb == "logs" else LinesExecutor(LINES)
         return await executor.run(command, sink)
 
@@ -303,7 +304,7 @@ class TickingExecutor(EchoExecutor):
     def __init__(self) -> None:
         self.tick = asyncio.Event()
 
-    async def run(self, command: KubectlCommand, sink: Sink) -> Outcome:
+    async def run(self, command: KubectlCommand, sink: Sink, screen: Screen = NO_SCREEN) -> Outcome:
         number = 0
         while True:
             await self.tick.wait()

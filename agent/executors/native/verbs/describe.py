@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
 
+from agent.executors.describable import is_describable
 from agent.executors.native import statuses
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, NotNative, StatusError
 from agent.executors.native.listing import Answer, Failure, Request, answers
 from agent.executors.native.printers import describe
-from agent.executors.native.printers.objects import load
 from agent.executors.native.printers.tabwriter import TabWriter
 from agent.executors.native.printers.typed import NO_TIME, decode, escaped
 from agent.executors.native.resources import Resource
@@ -28,11 +28,14 @@ _MAX_EVENTS: Final = "500"  # of one object; kubectl's own page size
 
 
 async def run(call: Call) -> int:
-    """Describe what the operands name. Raises NotNative for other kinds than Secrets while kubectl can be asked."""
+    """Describe what the operands name. Raises NotNative for what kubectl does better, while it can be asked."""
     if not call.command.operands:
         raise CommandFailed(_NO_TYPE)
     selection = await select(call)
-    if not call.is_last and not all(is_secret(target.resource) for target in selection.targets):
+    resources = [target.resource for target in selection.targets]
+    # Of what kubectl prints of the others too much could stay in sight.
+    is_kubectls = not call.screen.hides or all(is_describable(each.plural, each.group) for each in resources)
+    if not call.is_last and is_kubectls and not all(map(is_secret, resources)):
         raise NotNative("describe of anything but Secrets")
     if len(call.command.operands) == 2:
         return await _describe_named(call, selection)
@@ -90,7 +93,7 @@ async def _describe_beginning(call: Call, targets: Sequence[Target], missing: St
 
 
 def _request(call: Call) -> Request[ObjectsPage]:
-    return Request(lambda body: ObjectsPage.of(load(body)), chunk_size=chunk_size(call.command))
+    return Request(lambda body: ObjectsPage.of(call.load(body)), chunk_size=chunk_size(call.command))
 
 
 def _objects(answer: Answer[ObjectsPage]) -> Sequence[Object]:

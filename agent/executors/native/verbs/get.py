@@ -50,7 +50,7 @@ async def run(call: Call) -> int:
     command = call.command
     _check(command)
     selection = await select(call, is_single_type=command.is_streaming)
-    _check_secrets(command, selection)
+    _check_secrets(call, selection)
     if command.is_streaming:
         return await watch.run(call, selection)
     if is_table(command):
@@ -75,17 +75,15 @@ def _check(command: KubectlCommand) -> None:
         raise CommandFailed("error: subresource cannot be used when bulk resources are specified")
 
 
-def _check_secrets(command: KubectlCommand, selection: Selection) -> None:
-    """Refuse Secrets with their values, or in an order that tells of them.
-
-    The grammar has done so by the word; this does by what the word has turned out to mean.
-    """
-    if not any(is_secret(target.resource) for target in selection.targets):
+def _check_secrets(call: Call, selection: Selection) -> None:
+    """Where nothing is hidden, refuse Secrets with their values, or in an order that tells of them."""
+    command = call.command
+    if call.screen.hides or not any(is_secret(target.resource) for target in selection.targets):
         return
     if command.output not in _SECRET_OUTPUTS or command.flag("sort-by"):
         raise CommandFailed(
-            "error: the values of Secrets stay in the cluster: get them as a table (no -o, or -o wide) or as -o name, "
-            "and leave --sort-by out"
+            "error: the values of Secrets stay in the cluster, and this agent hides none (policy.redaction is off): "
+            "get them as a table (no -o, or -o wide) or as -o name, and leave --sort-by out"
         )
 
 
@@ -105,7 +103,7 @@ async def _print_tables(call: Call, selection: Selection) -> int:
     blocks: list[_Block] = []
     failures: list[Failure] = []
     size = 0
-    async with aclosing(answers(call, selection, table_request(command, selection))) as pages:
+    async with aclosing(answers(call, selection, table_request(call, selection))) as pages:
         async for answer in pages:
             size += answer.size
             _check_held(size, MAX_HELD_BYTES if order else _MAX_TABLES_BYTES)
@@ -196,7 +194,7 @@ def _no_resources(call: Call, blocks: Iterable[_Block]) -> str:
 async def _print_object(call: Call, selection: Selection) -> int:
     """One object, bare. Its error is the whole answer."""
     command = call.command
-    [answer] = [answer async for answer in answers(call, selection, object_request(command, selection))]
+    [answer] = [answer async for answer in answers(call, selection, object_request(call, selection))]
     if answer.page is None:
         if answer.failure is not None and not _is_ignored(command, answer.failure):
             raise answer.failure
@@ -224,7 +222,7 @@ async def _print_list(call: Call, selection: Selection) -> int:
     size = 0
     text = ""  # goes out with what follows it: a short list is one write
     try:
-        async with aclosing(answers(call, selection, object_request(command, selection))) as pages:
+        async with aclosing(answers(call, selection, object_request(call, selection))) as pages:
             async for answer in pages:
                 if answer.page is None:
                     if answer.failure is not None and not _is_ignored(command, answer.failure):

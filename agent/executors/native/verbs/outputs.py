@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed
 from agent.executors.native.listing import Request
 from agent.executors.native.printers.columns import CustomColumns
 from agent.executors.native.printers.jsonpath import JsonPath
 from agent.executors.native.printers.jsonprinter import ListPrinter, print_json, print_watch_event
 from agent.executors.native.printers.names import print_name
-from agent.executors.native.printers.objects import as_list, items_of, load, without_managed_fields
+from agent.executors.native.printers.objects import as_list, items_of, without_managed_fields
 from agent.executors.native.printers.sorting import sort_objects
 from agent.executors.native.printers.yamlprinter import YamlList, print_yaml
 from agent.executors.native.resources import Resource
@@ -123,12 +124,13 @@ def output_of(command: KubectlCommand) -> Output:
             return _Path(argument, allow_missing=allow_missing, as_json=kind == "jsonpath-as-json")
 
 
-def object_request(command: KubectlCommand, selection: Selection) -> Request[ObjectsPage]:
+def object_request(call: Call, selection: Selection) -> Request[ObjectsPage]:
     """How to ask for the objects of a command that prints no table."""
+    command = call.command
     is_sorted = bool(command.flag("sort-by"))
     return Request(
-        lambda body: ObjectsPage.of(load(body)),
-        accept=metadata_accept(command, selection) if command.output == "name" else accept_for(selection, JSON),
+        lambda body: ObjectsPage.of(call.load(body)),
+        accept=metadata_accept(command, selection) if command.output == "name" else JSON,
         chunk_size=chunk_size(command),
         limit=None if is_sorted else command.limit,
         subresource=command.flag("subresource") or None,

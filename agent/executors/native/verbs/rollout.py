@@ -12,7 +12,6 @@ from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, NotNative, StatusError, Unreachable
 from agent.executors.native.listing import Failure, Request
 from agent.executors.native.printers.names import print_name
-from agent.executors.native.printers.objects import load
 from agent.executors.native.printers.typed import TypedPrinter
 from agent.executors.native.resources import Resource
 from agent.executors.native.selection import Selection, Target, select
@@ -21,7 +20,6 @@ from agent.executors.native.verbs.outputs import Object, ObjectsPage
 from schemas.kubectl import seconds
 
 _NOTHING_NAMED: Final = "error: required resource not specified"
-_OBJECTS: Final = Request(lambda body: ObjectsPage.of(load(body)))  # a list in one piece, as kubectl has it here
 _AGAIN_SECONDS: Final = 1.0  # from the end of a watch until it is begun anew, about as in client-go
 _GONE: Final = 410  # a version is too old to be watched from
 
@@ -73,7 +71,7 @@ async def _visit(call: Call, selection: Selection, visit: _Visit) -> bool:
     """Visit all objects selected, in order; whether there were any. Raises CommandFailed with all failures."""
     failures: list[Failure] = []
     has_any = False
-    async with aclosing(listing.answers(call, selection, _OBJECTS)) as answers:
+    async with aclosing(listing.answers(call, selection, _objects(call))) as answers:
         async for answer in answers:
             failure = answer.failure or _unknown(answer.target)
             if failure is not None:
@@ -101,6 +99,10 @@ def _unknown(target: Target) -> CommandFailed | None:
 
 
 # status
+
+
+def _objects(call: Call) -> Request[ObjectsPage]:
+    return Request(lambda body: ObjectsPage.of(call.load(body)))  # a list in one piece, as kubectl has it here
 
 
 async def _follow(call: Call, resource: Resource, workload: Object) -> None:
@@ -133,7 +135,7 @@ async def _states(call: Call, resource: Resource, workload: Object) -> AsyncGene
     version = ""
     while True:
         if not version:
-            page = ObjectsPage.of(load(await call.transport.get(path, query)))
+            page = ObjectsPage.of(call.load(await call.transport.get(path, query)))
             if not page.items:
                 raise CommandFailed("error: object has been deleted")
             for item in page.items:
@@ -143,7 +145,7 @@ async def _states(call: Call, resource: Resource, workload: Object) -> AsyncGene
         try:
             async with call.transport.stream(path, watched) as response:
                 async for line in watches.lines(response):
-                    event = load(line)
+                    event = call.load(line)
                     if event["type"] == "ERROR":
                         version = ""
                         break
@@ -189,7 +191,7 @@ async def _kept(call: Call, kept: Resource, workload: Object) -> Sequence[Object
     query = (("labelSelector", selector),) if selector else ()
     selection = Selection((Target(kept, metadata.get("namespace")),), is_single=False, query=query)
     try:
-        pages = await listing.everything(call, selection, _OBJECTS)
+        pages = await listing.everything(call, selection, _objects(call))
     except (StatusError, CommandFailed, Unreachable) as error:
         raise CommandFailed(f"error: {rollout_history.failed(workload, kept)}: {error}") from None
     return [obj for page in pages for obj in page.items]

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
+from agent.executors.native.call import Call
 from agent.executors.native.listing import Request
 from agent.executors.native.printers.durations import human_duration
-from agent.executors.native.printers.objects import load
 from agent.executors.native.printers.table import Column, Row, RowMetadata, RowObject, Table, TablePrinter, decode
 from agent.executors.native.selection import Selection
 from agent.executors.native.transport import TABLE, Query
@@ -62,8 +62,9 @@ def printer_of(command: KubectlCommand, *, with_kind: bool) -> TablePrinter:
     )
 
 
-def table_request(command: KubectlCommand, selection: Selection) -> Request[TablePage | ObjectsPage]:
+def table_request(call: Call, selection: Selection) -> Request[TablePage | ObjectsPage]:
     """How to ask for the tables of a command; what comes as objects are tables by `table_of`."""
+    command = call.command
     is_sorted = bool(command.flag("sort-by"))
     query: Query = ()
     if command.flag("server-print") == "false":
@@ -71,7 +72,7 @@ def table_request(command: KubectlCommand, selection: Selection) -> Request[Tabl
     else:
         accept, query = accept_for(selection, TABLE), (("includeObject", _objects_in_rows(command)),)
     return Request(
-        partial(_read, keeps_raw=is_sorted),
+        partial(_read, call, keeps_raw=is_sorted),
         accept=accept,
         query=query,
         chunk_size=chunk_size(command),
@@ -98,14 +99,23 @@ def status_table(status: Object) -> Table:
     return Table(columns=_STATUS, rows=[Row([status.get(key) for key in ("status", "reason", "message")])])
 
 
-def _read(body: bytes, *, keeps_raw: bool) -> TablePage | ObjectsPage:
+def _read(call: Call, body: bytes, *, keeps_raw: bool) -> TablePage | ObjectsPage:
     if keeps_raw:
-        raw = load(body)
+        raw = call.load(body)
         if isinstance(raw, dict) and raw.get("kind") == "Table":
             return TablePage(as_table(raw), raw)
         return ObjectsPage.of(raw)
-    table = decode(body)
-    return TablePage(table) if table.kind == "Table" else ObjectsPage.of(load(body))
+    table = screened(call, decode(body))
+    return TablePage(table) if table.kind == "Table" else ObjectsPage.of(call.load(body))
+
+
+def screened(call: Call, table: Table) -> Table:
+    """The table itself, without labels that are credentials; its cells are text, which is screened later."""
+    for row in table.rows or ():
+        metadata = row.object.metadata if row.object is not None else None
+        if metadata is not None and metadata.labels:
+            call.screen.objects(metadata.labels)
+    return table
 
 
 def _objects_in_rows(command: KubectlCommand) -> str:

@@ -14,7 +14,6 @@ import msgspec
 from agent.executors.native.call import Call
 from agent.executors.native.errors import CommandFailed, Unreachable
 from agent.executors.native.listing import Request, beside_others, everything
-from agent.executors.native.printers.objects import load
 from agent.executors.native.printers.sorting import sort_rows
 from agent.executors.native.printers.table import Table, decode
 from agent.executors.native.selection import Selection, Target
@@ -30,6 +29,7 @@ from agent.executors.native.verbs.tables import (
     as_table,
     is_table,
     printer_of,
+    screened,
     status_table,
     table_of,
     table_request,
@@ -77,9 +77,9 @@ async def run(call: Call, selection: Selection) -> int:
     request: Request[Any]
     printer: _Printer
     if is_table(command):
-        request, printer = table_request(command, selection), _Tables(call, target)
+        request, printer = table_request(call, selection), _Tables(call, target)
     else:
-        request, printer = object_request(command, selection), _Objects(call, target)
+        request, printer = object_request(call, selection), _Objects(call, target)
     plain: Request[Any] = replace(request, subresource=None)  # kubectl watches the object itself
     # kubectl prints nothing of what there is when there is an error, nor do we before we have all of it.
     pages: list[Page] = await everything(call, selection, plain)
@@ -178,6 +178,7 @@ class _Tables:
         command = call.command
         self._clock = call.clock
         self._order = command.flag("sort-by")
+        self._call = call
         self._shows_events = command.is_set("output-watch-events")
         self._printer = printer_of(command, with_kind=command.is_set("show-kind"))
         # A watch has the column of namespaces with -A, whether or not the resource has them.
@@ -191,11 +192,11 @@ class _Tables:
 
     def event(self, event: _Event, *, is_shown: bool) -> str:
         body = bytes(event.object)
-        table = decode(body)
+        table = screened(self._call, decode(body))
         if table.kind == "Status":
-            table = status_table(load(body))
+            table = status_table(self._call.load(body))
         elif table.kind != "Table":
-            table = table_of([load(body)], self._clock())
+            table = table_of([self._call.load(body)], self._clock())
         self._feed(table, event.type, is_shown=is_shown)
         return self._printer.flush()
 
@@ -217,6 +218,7 @@ class _Objects:
 
     def __init__(self, call: Call, target: Target) -> None:
         self._output = output_of(call.command)
+        self._load = call.load
         self.is_costly = self._output.runs_template
         self._resource = target.resource
         self._shows_events = call.command.is_set("output-watch-events")
@@ -230,7 +232,7 @@ class _Objects:
         return self._print(objects, "ADDED")
 
     def event(self, event: _Event, *, is_shown: bool) -> str:
-        return self._print([load(bytes(event.object))], event.type) if is_shown else ""
+        return self._print([self._load(bytes(event.object))], event.type) if is_shown else ""
 
     def _print(self, objects: Sequence[Object], event: str) -> str:
         return self._output.events(named(objects, self._resource), event if self._shows_events else "")

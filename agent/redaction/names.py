@@ -1,0 +1,73 @@
+"""Whether a name is one of a credential: `DB_PASSWORD`, `clientSecret`, `x-api-key`. Pure.
+
+A name is read as its words, so that `tokens`, `secretName` and `passwordPolicy` are none.
+"""
+
+import functools
+import re
+from typing import Final
+
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_CREDENTIALS: Final = frozenset(
+    {
+        *("password", "passwd", "passwort", "passphrase", "passcode", "pwd", "pass", "pw"),
+        *("secret", "token", "jwt", "bearer", "apikey", "credential", "credentials", "creds"),
+        *("accesskey", "privatekey", "secretkey", "authkey", "dsn", "authtoken", "accesstoken"),
+        *("dockerconfigjson", "dockercfg", "htpasswd", "kubeconfig"),
+    }
+)
+# Two words that make a credential only together.
+_PAIRS: Final = frozenset(
+    {
+        *(("api", "key"), ("access", "key"), ("private", "key"), ("signing", "key"), ("encryption", "key")),
+        *(("master", "key"), ("account", "key"), ("shared", "key"), ("auth", "key"), ("license", "key")),
+        *(("connection", "string"), ("ssh", "key"), ("deploy", "key"), ("hmac", "key"), ("session", "key")),
+        *(("storage", "key"), ("secret", "key"), ("id", "rsa")),
+    }
+)
+_ENDINGS: Final = ("password", "passwd", "passphrase", "apikey")
+_STRONG: Final = frozenset({"password", "passwd", "passphrase", "apikey", "credential", "credentials"})
+# A name that ends so is about a credential, and holds none: where it is, how long it lasts, whether it is wanted.
+_ABOUT: Final = frozenset(
+    {
+        *(
+            "name",
+            "names",
+            "ref",
+            "refs",
+            "reference",
+            "path",
+            "paths",
+            "file",
+            "files",
+            "filename",
+            "dir",
+            "directory",
+        ),
+        *("mount", "volume", "namespace", "selector", "type", "kind", "mode", "policy", "format", "version", "class"),
+        *("enabled", "disabled", "required", "optional", "allowed", "supported", "rotation", "algorithm", "header"),
+        *("ttl", "seconds", "minutes", "hours", "days", "expiry", "expiration", "expires", "timeout", "interval"),
+        *("length", "len", "size", "count", "limit", "max", "min", "bytes", "bits", "hash", "checksum", "id", "ids"),
+        *("url", "uri", "endpoint", "host", "issuer", "audience", "audiences", "review", "request", "requests"),
+        *("provider", "store", "engine", "manager", "controller", "generator", "template", "field", "annotation"),
+        *("label", "resource", "resources", "scope", "scopes", "prefix", "suffix", "env", "var", "user", "username"),
+    }
+)
+
+
+@functools.lru_cache(maxsize=8192)
+def is_credential(name: str) -> bool:
+    """Whether what is called so is a credential."""
+    words = [word.lower() for word in _WORDS.findall(name[-256:])]
+    while words and words[-1].isdigit():
+        words.pop()
+    if not words or words[-1] in _ABOUT:
+        return False
+    last, pair = words[-1], tuple(words[-2:])
+    return (
+        last in _CREDENTIALS
+        or last.endswith(_ENDINGS)  # PGPASSWORD
+        or pair in _PAIRS
+        or "".join(pair) in _CREDENTIALS
+        or any(word in _STRONG for word in words[:-1])  # PASSWORD_PROD: the word behind says which one
+    )
