@@ -14,7 +14,7 @@ from typing import Final
 _KEY_BYTES: Final = 32
 # 64 bits: among a million values two share a tag by chance once in 37 million clusters.
 _TAG_BYTES: Final = 8
-_WHOLE: Final = re.compile(r"\[redacted:[a-z_]+(?: len=\d+ tag=[0-9a-f]{16})?\]")
+_WHOLE: Final = re.compile(r"\[redacted:[a-z_]+(?: len=(\d+) tag=[0-9a-f]{16})?\]")
 
 
 class Marker:
@@ -32,6 +32,12 @@ class Marker:
 def bare(rule: str) -> str:
     """A marker that says of the value only which rule hid it: `[redacted:jwt]`."""
     return f"[redacted:{rule}]"
+
+
+def hidden_bytes(text: str) -> int | None:
+    """How long what a marker stands for is; None for a text that is no marker, or one that does not say."""
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match is not None and match[1] is not None else None
 
 
 def is_marker(text: str) -> bool:

@@ -4,6 +4,7 @@ A name is read as its words, so that `tokens`, `secretName` and `passwordPolicy`
 """
 
 import functools
+import itertools
 import re
 from typing import Final
 
@@ -27,6 +28,14 @@ _PAIRS: Final = frozenset(
 )
 _ENDINGS: Final = ("password", "passwd", "passphrase", "apikey")
 _STRONG: Final = frozenset({"password", "passwd", "passphrase", "apikey", "credential", "credentials"})
+# What stands behind a name and says which one, or in what form.
+_WHICH: Final = frozenset(
+    {
+        *("value", "data", "plain", "plaintext", "raw", "encoded", "decoded", "hex", "old", "new"),
+        *("prod", "production", "staging", "stage", "dev", "test", "current", "previous", "next", "default", "primary"),
+        *("secondary", "main", "backup", "prd", "stg", "env", "x", "a", "b"),
+    }
+)
 # A name that ends so is about a credential, and holds none: where it is, how long it lasts, whether it is wanted.
 _ABOUT: Final = frozenset(
     {
@@ -50,7 +59,7 @@ _ABOUT: Final = frozenset(
         *("length", "len", "size", "count", "limit", "max", "min", "bytes", "bits", "hash", "checksum", "id", "ids"),
         *("url", "uri", "endpoint", "host", "issuer", "audience", "audiences", "review", "request", "requests"),
         *("provider", "store", "engine", "manager", "controller", "generator", "template", "field", "annotation"),
-        *("label", "resource", "resources", "scope", "scopes", "prefix", "suffix", "env", "var", "user", "username"),
+        *("label", "resource", "resources", "scope", "scopes", "prefix", "suffix", "var", "user", "username"),
     }
 )
 
@@ -59,15 +68,15 @@ _ABOUT: Final = frozenset(
 def is_credential(name: str) -> bool:
     """Whether what is called so is a credential."""
     words = [word.lower() for word in _WORDS.findall(name[-256:])]
-    while words and words[-1].isdigit():
+    while words and (words[-1].isdigit() or words[-1] in _WHICH):
         words.pop()
     if not words or words[-1] in _ABOUT:
         return False
-    last, pair = words[-1], tuple(words[-2:])
+    last = words[-1]
     return (
         last in _CREDENTIALS
         or last.endswith(_ENDINGS)  # PGPASSWORD
-        or pair in _PAIRS
-        or "".join(pair) in _CREDENTIALS
-        or any(word in _STRONG for word in words[:-1])  # PASSWORD_PROD: the word behind says which one
+        or "".join(words[-2:]) in _CREDENTIALS
+        or any(pair in _PAIRS for pair in itertools.pairwise(words))  # SECRET_KEY_BASE
+        or any(word in _STRONG for word in words[:-1])  # PASSWORD_BILLING: the word behind says whose
     )

@@ -126,6 +126,7 @@ RULES: Final = (
                 b"dop_v1_",
                 b"sg.",
                 b"kubently_",
+                b"hooks.slack",
             ),
         ),
         _compile(
@@ -133,8 +134,14 @@ RULES: Final = (
             r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,}"
             r"|xox[abeposr]-[A-Za-z0-9-]{10,}|(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{16,}|sk-[A-Za-z0-9_-]{20,}"
             r"|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,}|hv[sbr]\.[A-Za-z0-9_-]{20,}|dop_v1_[a-f0-9]{64}"
-            r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|kubently_(?:key|agent)_[A-Za-z0-9_-]{20,}))"
+            r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|kubently_(?:key|agent)_[A-Za-z0-9_-]{20,}"
+            r"|hooks\.slack\.com/services/[A-Za-z0-9/]{20,}))"
         ),
+    ),
+    Rule(
+        "cookie",
+        (b"cookie",),
+        _compile(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*:[ \t\\]*["']?(?P<hidden>[A-Za-z0-9_.-]+=[^"'\\\r\n]+)"""),
     ),
     Rule(
         "url_password",
@@ -172,7 +179,7 @@ SUSPICION: Final = _compile(
     r"|(?:signing|encryption|master|account|shared|auth|license|ssh|deploy|hmac|session|storage)[_-]?key|creds|credential"
     r"|connection[_-]?string|dsn|id_rsa|dockerc|htpasswd|kubeconfig|bearer|basic[ \t]|authorization|jwt|eyJ|-----BEGIN"
     r"|AKIA|ASIA|AIza|ya29\.|gh[pousr]_|github_pat|glpat-|xox[abeposr]-|[sr]k_(?:live|test)|sk-|npm_|pypi-|hv[sbr]\."
-    r"|dop_v1|SG\.|kubently_|://[^\s/@]*:[^\s/]*@|bootstrap"
+    r"|dop_v1|SG\.|kubently_|hooks\.slack|cookie|://[^\s/@]*:[^\s/]*@|bootstrap"
 )
 
 

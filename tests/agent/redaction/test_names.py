@@ -12,6 +12,7 @@ from agent.redaction.names import is_credential
         *("token", "AUTH_TOKEN", "github-token", "accessToken", "jwt", "SLACK_BOT_TOKEN", "bearerToken"),
         *("secret", "clientSecret", "CLIENT_SECRET", "AWS_SECRET_ACCESS_KEY", "aws_secret_access_key", "app.secret"),
         *("apiKey", "x-api-key", "API_KEY", "APIKEY", "privateKey", "ssh-key", "signing_key", "encryptionKey"),
+        *("SECRET_KEY_BASE", "token_value", "API_KEY_PROD", "secret-key", "PASSWORD_OLD", "signingKeyData"),
         *("credentials", "creds", "DATABASE_DSN", "connectionString", ".dockerconfigjson", "htpasswd", "kubeconfig"),
     ],
 )

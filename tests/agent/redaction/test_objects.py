@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.redaction.markers import Marker, is_marker
+from agent.executors.native.printers import describe
+from agent.redaction.markers import Marker, hidden_bytes, is_marker
 from agent.redaction.objects import Objects
 
 PLANT = "s3cr3t-Pl4nt"
@@ -161,6 +162,13 @@ def test_markers_are_known_again() -> None:
     assert is_marker(Marker().of("secret", b"x"))
     assert is_marker("[redacted:jwt]")
     assert not is_marker("[redacted:jwt] and more")
+    assert hidden_bytes(Marker().of("secret", b"xyz")) == 3
+    assert hidden_bytes("[redacted:jwt]") is hidden_bytes("xyz") is None
+
+
+def test_the_sizes_of_a_secret_are_described_as_they_were() -> None:
+    obj = secret(data={"a": B64, "b": ""}, metadata={"name": "db", "annotations": {"tool/whole": "{}", "x": "yz"}})
+    assert describe.secret(redacted(obj)[0]) == describe.secret(obj)
 
 
 VALUES = st.recursive(

@@ -44,6 +44,8 @@ def screened(text: str | bytes, sizes: Iterator[int] | None = None, **how: bool)
         ("      DB_PASSWORD:  hunter2", "      DB_PASSWORD:  [redacted:credential]"),
         ("db.password = 'hunter 2'", "db.password = '[redacted:credential]'"),
         ("run --token abc123 --verbose", "run --token [redacted:credential] --verbose"),
+        ("Cookie: sid=abc123; theme=dark", "Cookie: [redacted:cookie]"),
+        ("to https://hooks.slack.com/services/T00000000/B00000000/XXXX", "to https://[redacted:vendor_key]"),
         ("note: api_key=abc", "note: api_key=[redacted:credential]"),
         ("bootstrap token 07401b.f395accd246ae52d", "bootstrap token [redacted:bootstrap_token]"),
         (f"a\n{KEY}\nb", "a\n[redacted:private_key]\nb"),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from agent.executors.native.printers.values import go_text
+from agent.redaction.markers import hidden_bytes
 
 Object = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ _WORD: Final = re.compile(r"-+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^-A-Za-z]+")
 def secret(obj: Object) -> str:
     """A Secret: its keys, and the sizes of what they stand for. Nothing of what it holds, and no annotation's value."""
     data = obj.get("data") or {}
-    annotations = [f"{key}: {len(value.encode())} bytes" for key, value in _annotations(obj)]
+    annotations = [f"{key}: {_size(value)} bytes" for key, value in _annotations(obj)]
     return "".join(
         (
             _head(obj, annotations),
@@ -87,8 +88,14 @@ def _annotation(key: str, value: str) -> Iterator[str]:
 
 
 def _decoded_size(base64: str) -> int:
-    """How many bytes a base64 text stands for."""
-    return len(base64) * 3 // 4 - base64.count("=")
+    """How many bytes a base64 text stands for, or a marker in its place."""
+    hidden = hidden_bytes(base64)
+    return len(base64) * 3 // 4 - base64.count("=") if hidden is None else hidden
+
+
+def _size(text: str) -> int:
+    hidden = hidden_bytes(text)
+    return len(text.encode()) if hidden is None else hidden
 
 
 def _fields(obj: Object, indent: str) -> Iterator[str]:
