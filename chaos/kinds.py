@@ -10,7 +10,7 @@ from chaos.samples import LOG_LINES, Samples, log_pod
 from tests.cluster import numbered
 
 # The agents' own policy, see `scene.py`: all that is asked here, and not the verb that is to be refused.
-ALLOWED_VERBS: Final = ("get", "logs")
+ALLOWED_VERBS: Final = ("get", "logs", "describe")
 REFUSED_VERB: Final = "cluster-info"
 
 _SECONDS: Final = 120
@@ -53,8 +53,8 @@ class Mix:
 def _shares(samples: Samples) -> list[_Share]:
     namespace = f"--namespace={samples.namespace}"
 
-    def text(weight: int, name: str, output: str = "jsonpath={.data.text}") -> _Share:
-        args = ("configmap", f"text-{name}", "-o", output, namespace)
+    def text(weight: int, name: str) -> _Share:
+        args = ("configmap", f"text-{name}", "-o", "jsonpath={.data.text}", namespace)
         return _always(weight, _kind(f"text {name}", "get", args, _exactly(samples.texts[name])))
 
     def log(weight: int, count: int) -> _Share:
@@ -80,7 +80,7 @@ def _shares(samples: Samples) -> list[_Share]:
 
     return [
         text(20, "small"),
-        text(2, "small", "go-template={{.data.text}}"),  # what only kubectl can answer
+        _always(2, _described(samples.pods[0], namespace)),
         text(8, "medium"),
         text(4, "large"),
         _always(12, _rows(samples, namespace)),
@@ -107,6 +107,17 @@ def _kind(name: str, command_type: str, args: tuple[str, ...], fault: Fault) -> 
 def _missing(namespace: str) -> Kind:
     args = ("pod", "nobody", namespace)
     return Kind("missing", "get", args, _SECONDS, frozenset({"failed"}), _exactly(""))
+
+
+def _described(pod: str, namespace: str) -> Kind:
+    """What only kubectl can answer."""
+
+    def fault(output: str, extent: Extent) -> str | None:
+        begins_well = output.split()[:2] == ["Name:", pod]
+        return None if begins_well or extent == "head" else f"{_size(output)} that do not describe {pod}"
+
+    args = ("pod", pod, namespace, "--show-events=false")
+    return _kind("description", "describe", args, fault)
 
 
 def _rows(samples: Samples, namespace: str) -> Kind:

@@ -27,6 +27,12 @@ async def create_key(request: web.Request) -> web.Response:
     return json_response(wire.CreatedKey().dump(_flat(key) | {"api_key": secret}), status=201)
 
 
+@endpoint("Look at your own key", wire.Key, tag="keys")
+async def get_own_key(request: web.Request) -> web.Response:
+    """What the key of this request is, and may reach."""
+    return json_response(wire.Key().dump(_flat(request[keys.CALLER].key)))
+
+
 @endpoint("List API keys", wire.KeyList, tag="admin", errors=(403,))
 async def list_keys(request: web.Request) -> web.Response:
     """By id and name, never by their secret."""

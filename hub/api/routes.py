@@ -30,6 +30,7 @@ ROUTES = (
     ("GET", "/debug/result/{result_id}", commands.get_result, _STANDARD),
     ("DELETE", "/debug/result/{result_id}", commands.cancel_result, _STANDARD),
     ("GET", "/debug/result/{result_id}/stream", stream.stream_result, _STANDARD),
+    ("GET", "/auth/self", api_keys.get_own_key, _STANDARD),
     ("GET", "/clusters", clusters.list_clusters, _STANDARD),
     ("GET", "/clusters/{cluster_id}/status", clusters.get_status, _STANDARD),
     ("GET", "/admin/clusters", clusters.list_clusters, _STANDARD),

@@ -1,11 +1,14 @@
 """Who asks: the authenticated key and what the request says about itself."""
 
 import fnmatch
+from typing import Final
 
 import msgspec
 
 from hub.errors import Forbidden
 from hub.records import Key, Result, Session
+
+_WILD: Final = frozenset("*?[")
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +33,15 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         """Whether the key's globs take in this cluster."""
         globs = self.key.clusters
         return globs is None or any(fnmatch.fnmatchcase(cluster_id, glob) for glob in globs)
+
+    def may_have_made(self, clusters: tuple[str, ...] | None) -> bool:
+        """Whether a key with these globs could reach no more clusters than this one: each is one of its own globs, or
+        the name of a cluster that it may see.
+        """
+        own = self.key.clusters
+        if own is None or clusters is None:
+            return own is None
+        return all(glob in own or (_WILD.isdisjoint(glob) and self.may_see_cluster(glob)) for glob in clusters)
 
     def may_see(self, thing: Session | Result) -> bool:
         """Whether a session or result is the caller's own, or the caller is an admin whose clusters include it."""

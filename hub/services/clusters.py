@@ -8,7 +8,7 @@ from typing import Literal
 from hub.agents.registry import Registry
 from hub.bus.base import Bus
 from hub.dispatcher import Dispatcher
-from hub.errors import ClusterOffline, InvalidRequest, NotFound, Unauthorized
+from hub.errors import ClusterOffline, Forbidden, InvalidRequest, NotFound, Unauthorized
 from hub.records import Cluster, Token
 from hub.services.caller import Caller
 from hub.store.base import Store
@@ -101,6 +101,8 @@ class ClusterService:
     async def register(self, caller: Caller, cluster_id: str, name: str | None) -> tuple[ClusterView, Token, str]:
         """Register a cluster; returns it with its first token and the token's secret, shown once."""
         caller.require_admin()
+        if not caller.may_see_cluster(cluster_id):
+            raise Forbidden(f"This key is limited to the clusters {', '.join(caller.key.clusters or ())}")
         now = time.time()
         cluster = Cluster(cluster_id, name or cluster_id, now)
         secret = new_secret(AGENT_TOKEN_PREFIX)

@@ -7,7 +7,7 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from hub.errors import InvalidRequest, NotFound, Unauthorized
+from hub.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
 from hub.records import Key, Role
 from hub.services.caller import Caller
 from hub.store.base import Store
@@ -87,24 +87,30 @@ class KeyService:
         caller.require_admin()
         if expires_at is not None and expires_at <= time.time():
             raise InvalidRequest("expires_at is in the past", field="expires_at", code="invalid_value")
-        secret = new_secret(API_KEY_PREFIX)
         globs = None if clusters is None else tuple(clusters)
+        if not caller.may_have_made(globs):
+            own = ", ".join(caller.key.clusters or ())
+            raise Forbidden(f"This key is limited to the clusters {own}: give the new one some of these, as `clusters`")
+        if caller.key.expires_at is not None and (expires_at is None or expires_at > caller.key.expires_at):
+            raise Forbidden("This key expires, and can make none that lives longer: give the new one an `expires_at`")
+        secret = new_secret(API_KEY_PREFIX)
         key = Key(new_id("key"), name, role, hash_secret(secret), time.time(), globs, expires_at)
         await self._store.add_key(key)
         _log.info("API key made", extra={"key_id": key.key_id, "role": role, "by": caller.key.key_id})
         return key, secret
 
     async def list_keys(self, caller: Caller) -> list[Key]:
-        """All keys."""
+        """The keys that the caller could have made: of an admin without limits, all."""
         caller.require_admin()
-        return await self._store.list_keys()
+        return [key for key in await self._store.list_keys() if caller.may_have_made(key.clusters)]
 
     async def remove(self, caller: Caller, key_id: str) -> None:
         """Remove a key; it stops working at once. The caller's own key stays, so that nobody locks himself out."""
         caller.require_admin()
         if key_id == caller.key.key_id:
             raise InvalidRequest("A key cannot remove itself; use another admin key", field="key_id", code="own_key")
-        key = await self._store.remove_key(key_id)
+        is_visible = any(key.key_id == key_id for key in await self.list_keys(caller))
+        key = await self._store.remove_key(key_id) if is_visible else None
         if key is None:
             raise NotFound(f"Key not found: {key_id}")
         self._known.pop(key.secret_hash, None)

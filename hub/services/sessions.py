@@ -62,9 +62,15 @@ class SessionService:
         limit: int,
         cursor: str | None,
     ) -> SessionPage:
-        """Sessions of every key, newest first."""
+        """Sessions of every key on the clusters that the caller may see, newest first."""
         caller.require_admin()
-        return await self._store.list_sessions(cluster_id=cluster_id, status=status, limit=limit, cursor=cursor)
+        among = None
+        if caller.key.clusters is not None:
+            clusters = await self._store.list_clusters()
+            among = [each.cluster_id for each in clusters if caller.may_see_cluster(each.cluster_id)]
+        return await self._store.list_sessions(
+            cluster_id=cluster_id, status=status, limit=limit, cursor=cursor, among=among
+        )
 
     async def close(self, caller: Caller, session_id: str) -> Session:
         """Close a session and cancel what runs in it; one that ended before stays as it is. Raises NotFound."""

@@ -101,8 +101,12 @@ class Store(Protocol):
         status: SessionStatus | None,
         limit: int,
         cursor: str | None,
+        among: Sequence[str] | None = None,
     ) -> SessionPage:
-        """Sessions, newest first. None filters nothing. Raises InvalidRequest (field `cursor`) for a foreign cursor."""
+        """Sessions, newest first; `among`: of these clusters only. None filters nothing.
+
+        Raises InvalidRequest (field `cursor`) for a foreign cursor.
+        """
 
     async def count_active_sessions(self, cluster_id: str) -> int:
         """How many sessions of a cluster are active."""

@@ -394,12 +394,21 @@ class SqliteStore:
         return _session(row) if row else None
 
     async def list_sessions(
-        self, *, cluster_id: str | None, status: SessionStatus | None, limit: int, cursor: str | None
+        self,
+        *,
+        cluster_id: str | None,
+        status: SessionStatus | None,
+        limit: int,
+        cursor: str | None,
+        among: Sequence[str] | None = None,
     ) -> SessionPage:
         """See Store."""
         after = _read_cursor(cursor) if cursor is not None else None
         matches = "(? IS NULL OR cluster_id = ?) AND (? IS NULL OR status = ?)"
         values = [cluster_id, cluster_id, status, status]
+        if among is not None:
+            matches += " AND cluster_id IN (SELECT value FROM json_each(?))"
+            values.append(_json(among))
 
         def query(db: sqlite3.Connection) -> tuple[list[Any], int]:
             total = db.execute(f"SELECT count(*) FROM sessions WHERE {matches}", values).fetchone()[0]

@@ -183,6 +183,9 @@ async def test_sessions_are_listed_newest_first_in_pages(store: Store) -> None:
             break
     assert seen == [session.session_id for session in everything]
     assert (await store.list_sessions(cluster_id=None, status=None, limit=50, cursor=None)).total == 8
+    for among, total in (([], 0), (["nowhere"], 0), (["alpha", "beta"], 8)):
+        page = await store.list_sessions(cluster_id=None, status=None, limit=50, cursor=None, among=among)
+        assert (page.total, len(page.sessions)) == (total, total)
     for foreign in ("x", "AAAA", "ü", ""):
         with pytest.raises(InvalidRequest):
             await store.list_sessions(cluster_id=None, status=None, limit=5, cursor=foreign)

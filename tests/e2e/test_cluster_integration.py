@@ -93,7 +93,9 @@ async def test_what_the_cluster_says_no_to_is_a_failed_command(cluster: Cluster,
         assert (nothing["status"], nothing["output"]) == ("completed", "")
         assert nothing["error"] == "No resources found in empty namespace.\n"
         refused = await way.run("get", "secret", "credentials", "-n", "samples", "-o", "yaml")
-        assert refused["error"] == "command_refused"
+        assert (refused["status"], "Forbidden" in refused["error"]) == ("failed", True)
+        template = await way.run("get", "secret", "credentials", "-n", "samples", "-o", "go-template={{.data}}")
+        assert template["error"] == "command_refused"
 
 
 async def test_a_log_that_goes_on_ends_at_its_timeout_with_what_came(cluster: Cluster, tmp_path: Path) -> None:

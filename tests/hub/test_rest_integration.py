@@ -130,6 +130,43 @@ async def test_a_key_sees_only_its_clusters(hub: TestHub) -> None:
     assert (await hub.call("POST", "/debug/session", {"cluster_id": "dev-a"}, key=key)).status == 404
 
 
+async def test_an_admin_of_some_clusters_is_none_of_the_others(hub: TestHub) -> None:
+    for cluster_id in ("prod-a", "dev-a"):
+        async with connected(hub.url, await hub.register(cluster_id), cluster_id):
+            await hub.open_session(cluster_id)
+    boundless = await hub.make_key(role="admin")
+    admin = await hub.make_key(role="admin", clusters=["prod-*", "qa"], expires_at="2099-01-01T00:00:00Z")
+    own = (await hub.call("GET", "/auth/self", key=admin)).body
+    assert (own["role"], own["clusters"], own["expires_at"]) == ("admin", ["prod-*", "qa"], "2099-01-01T00:00:00Z")
+    for clusters, expires_at, status in (
+        (["prod-*"], "2098-01-01T00:00:00Z", 201),
+        (["prod-a", "qa"], "2099-01-01T00:00:00Z", 201),
+        (None, "2098-01-01T00:00:00Z", 403),
+        (["*"], "2098-01-01T00:00:00Z", 403),
+        (["prod-?*"], "2098-01-01T00:00:00Z", 403),
+        (["prod-a", "dev-a"], "2098-01-01T00:00:00Z", 403),
+        (["prod-*"], "2099-01-01T00:00:01Z", 403),
+        (["prod-*"], None, 403),
+    ):
+        body = {"name": "x", "role": "admin", "clusters": clusters, "expires_at": expires_at}
+        assert (await hub.call("POST", "/admin/keys", body, key=admin)).status == status, body
+    listed = (await hub.call("GET", "/admin/keys", key=admin)).body["keys"]
+    assert len(listed) == 3
+    for key in (await hub.call("GET", "/admin/keys")).body["keys"]:
+        if key["key_id"] not in {each["key_id"] for each in listed}:
+            assert (await hub.call("DELETE", f"/admin/keys/{key['key_id']}", key=admin)).status == 404
+    assert (await hub.call("GET", "/auth/self", key=boundless)).status == 200
+    assert (await hub.call("POST", "/admin/clusters", {"cluster_id": "dev-b"}, key=admin)).status == 403
+    assert (await hub.call("POST", "/admin/clusters", {"cluster_id": "dev-a"}, key=admin)).status == 403
+    assert (await hub.call("POST", "/admin/clusters", {"cluster_id": "prod-b"}, key=admin)).status == 201
+    sessions = (await hub.call("GET", "/debug/sessions", key=admin)).body
+    assert ({each["cluster_id"] for each in sessions["sessions"]}, sessions["total"]) == ({"prod-a"}, 1)
+    for path in ("/admin/clusters/dev-a", "/clusters/dev-a/status"):
+        assert (await hub.call("GET", path, key=admin)).status == 404
+    assert (await hub.call("POST", "/admin/clusters/dev-a/tokens", key=admin)).status == 404
+    assert (await hub.call("GET", "/debug/sessions?cluster_id=dev-a", key=admin)).body["total"] == 0
+
+
 async def test_admin_only_is_403_for_others(hub: TestHub) -> None:
     key = await hub.make_key()
     for method, path, body in (

@@ -20,8 +20,8 @@ from agent.executors.native.transport import JSON, Query
 
 # How many targets are asked at once: `get all` is one round trip instead of nine, and no caller floods the server.
 _AT_ONCE: Final = 8
-# From this size on, a body is read and printed in a thread: at some 20 ns a byte it would hold up everybody else.
-_LARGE_BYTES: Final = 1024 * 1024
+# From this size on, a body is read, redacted and printed in a thread: at some 60 ns a byte it would hold up the others.
+_LARGE_BYTES: Final = 512 * 1024
 # What cannot be printed piece by piece is held, by kubectl however much it is, by us so much of the API server's JSON.
 # As Python objects it takes some five times that.
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024
