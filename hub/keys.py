@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -10,7 +10,7 @@ from hub.addresses import Addresses
 from hub.agents.endpoint import Endpoint
 from hub.agents.registry import Registry
 from hub.dispatcher import Dispatcher
-from hub.ratelimits import RateLimits
+from hub.ratelimits import Kind, RateLimits
 from hub.records import Token
 from hub.services.caller import Caller
 from hub.services.clusters import ClusterService
@@ -40,7 +40,7 @@ class Policy:
     """
 
     access: Access = Access.KEY
-    bucket: Literal["standard", "execute", "session"] | None = "standard"
+    bucket: Kind | None = "standard"
     is_socket: bool = False
 
 

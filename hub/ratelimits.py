@@ -3,20 +3,24 @@
 The library's own in-process storages start a thread or walk all keys at every hit; this one is a dict with a bound.
 """
 
+import functools
 import math
 import time
 from collections import deque
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 
+from hub.records import Key
 from hub.settings import RateLimit
 
 # Buckets remembered at once; beyond it those that ran out are dropped, then the oldest. About 20 MB when full.
 _MAX_BUCKETS: Final = 100_000
+
+Kind = Literal["standard", "execute", "session"]
 
 
 class Draw(msgspec.Struct, frozen=True, gc=False):
@@ -41,19 +45,19 @@ class Bucket:
     """One kind of limit with a window per owner: at most `limit` draws in a minute that starts with the first."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._item = RateLimitItemPerMinute(limit) if limit else None
+        self._item = _per_minute(limit) if limit else None
         self._windows = _Windows()
         self._limiter = FixedWindowRateLimiter(self._windows)
 
-    def draw(self, owner: str, *, cost: int = 1) -> Draw | None:
-        """Take one token of the owner's (0: only look). None: this bucket limits nobody."""
-        if self._item is None:
+    def draw(self, owner: str, *, cost: int = 1, limit: int | None = None) -> Draw | None:
+        """Take one token of the owner's (0: only look), of its own limit if it has one. None: nothing limits it."""
+        item = self._item if limit is None else _per_minute(limit)
+        if item is None:
             return None
-        is_allowed = cost == 0 or self._limiter.hit(self._item, owner, cost=cost)
-        count, reset_at = self._windows.look(self._item.key_for(owner))
+        is_allowed = cost == 0 or self._limiter.hit(item, owner, cost=cost)
+        count, reset_at = self._windows.look(item.key_for(owner))
         wait = max(1, math.ceil(reset_at - time.time()))
-        return Draw(is_allowed, self._limit, max(0, self._limit - count), math.ceil(reset_at), wait)
+        return Draw(is_allowed, item.amount, max(0, item.amount - count), math.ceil(reset_at), wait)
 
 
 class Pace:
@@ -68,14 +72,26 @@ class Pace:
         return self._limiter.hit(self._item, owner)
 
 
+@functools.lru_cache(maxsize=1024)
+def _per_minute(limit: int) -> RateLimitItemPerMinute:
+    return RateLimitItemPerMinute(limit)
+
+
 class RateLimits:
     """All buckets of the REST API: three per key, one per client address for whoever has no valid key."""
 
     def __init__(self, settings: RateLimit) -> None:
-        self.standard = Bucket(settings.standard_per_minute)
-        self.execute = Bucket(settings.execute_per_minute)
-        self.session = Bucket(settings.session_per_minute)
+        self._buckets: dict[Kind, Bucket] = {
+            "standard": Bucket(settings.standard_per_minute),
+            "execute": Bucket(settings.execute_per_minute),
+            "session": Bucket(settings.session_per_minute),
+        }
         self.address = Bucket(settings.address_per_minute)
+
+    def draw(self, kind: Kind, key: Key) -> Draw | None:
+        """Take one of a key's tokens. None: nothing limits it."""
+        limit = None if key.limits is None else getattr(key.limits, f"{kind}_per_minute")
+        return self._buckets[kind].draw(key.key_id, limit=limit)
 
 
 class _Windows(Storage):

@@ -9,17 +9,33 @@ from typing import Any, Final, Literal
 import msgspec
 
 from schemas.frames import Stream
+from schemas.kubectl.scope import Scope
 
 SessionStatus = Literal["active", "closed", "expired"]
 ResultStatus = Literal["queued", "running", "completed", "failed", "timeout", "cancelled", "refused", "lost"]
-Role = Literal["admin", "user"]
+Role = Literal["admin", "auditor", "user"]
 
 OPEN_STATUSES: Final = ("queued", "running")
 
 
+class Limits(msgspec.Struct, frozen=True, gc=False):
+    """How much a key may ask for, in place of the hub's own limits; None: as those have it. Requests per minute by
+    bucket; bytes of stdout that a command of it may have, never more than the hub's.
+    """
+
+    standard_per_minute: int | None = None
+    execute_per_minute: int | None = None
+    session_per_minute: int | None = None
+    max_output_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key, known by its hash alone. `clusters` are globs; None: every cluster."""
+    """An API key, known by its hash alone. `clusters` are globs; None: every cluster. `scope`: what it may run there;
+    None: whatever there is. `limits` None: the hub's.
+
+    A key that was rotated has its former secret too, `retired_hash`, which works until `retired_until`.
+    """
 
     key_id: str
     name: str
@@ -28,6 +44,10 @@ class Key:
     created_at: float
     clusters: tuple[str, ...] | None = None
     expires_at: float | None = None
+    scope: Scope | None = None
+    limits: Limits | None = None
+    retired_hash: str | None = None
+    retired_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
+from schemas import kubectl
 from schemas.frames import MAX_HEARTBEAT_INTERVAL_SECONDS, WINDOW_BYTES
+from schemas.kubectl import Scope
 
 ENVIRONMENT_PREFIX: Final = "KUBENTLY_HUB_"
 # The first admin key is a secret, not a setting: it is read once at start and never kept in an object that is logged.
@@ -78,10 +80,19 @@ class Agents:
 
 @dataclass(frozen=True, kw_only=True)
 class Commands:
-    """Bounds on what a command may take."""
+    """What may run, within the grammar and on every cluster, and bounds on what it may take."""
 
     max_output_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 8 * 1024 * 1024
     grace_seconds: Seconds = 5.0  # how long past its deadline the hub waits for the agent to end a command
+    # Names such as "get", "logs", "rollout-status"; globs of namespaces. "*" is all there are.
+    verbs: tuple[str, ...] = ("*",)
+    namespaces: tuple[str, ...] = ("*",)
+    denied_kinds: tuple[str, ...] = ()  # as kubectl names kinds: "secrets", "cm", "widgets.example.com"
+
+    @property
+    def scope(self) -> Scope:
+        """What may run."""
+        return Scope(_limited(self.verbs), _limited(self.namespaces), None, self.denied_kinds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +129,12 @@ class Settings:
     log: Log = field(default_factory=Log)
 
     def __post_init__(self) -> None:
+        unknown = sorted(set(self.commands.verbs) - {*kubectl.VERBS, "*"})
+        if unknown:
+            raise ValueError(f"commands.verbs: {unknown[0]} is no verb; there are {', '.join(kubectl.VERBS)}")
+        unclear = kubectl.unclear_kind(self.commands.denied_kinds)
+        if unclear is not None:
+            raise ValueError(f"commands.denied_kinds: {unclear} is not clear; name it as widgets.example.com")
         if (self.server.tls_cert is None) != (self.server.tls_key is None):
             raise ValueError("server.tls_cert and server.tls_key go together; set both or none")
         if self.server.tls_client_ca is not None and self.server.tls_cert is None:
@@ -129,3 +146,7 @@ class Settings:
                 raise ValueError(f"server.trusted_proxies: {error}; write 10.0.0.0/8 or 192.0.2.7") from None
         if self.streams.tail_bytes < 2 * self.agents.window_bytes:
             raise ValueError("streams.tail_bytes: less than twice agents.window_bytes, so that every reader would lag")
+
+
+def _limited(words: tuple[str, ...]) -> tuple[str, ...] | None:
+    return None if "*" in words else words

@@ -41,6 +41,7 @@ ROUTES = (
     ("DELETE", "/admin/clusters/{cluster_id}/tokens/{token_id}", clusters.remove_token, _STANDARD),
     ("GET", "/admin/keys", api_keys.list_keys, _STANDARD),
     ("POST", "/admin/keys", api_keys.create_key, _STANDARD),
+    ("POST", "/admin/keys/{key_id}/rotate", api_keys.rotate_key, _STANDARD),
     ("DELETE", "/admin/keys/{key_id}", api_keys.remove_key, _STANDARD),
     ("GET", CONNECT_PATH, agents.connect, Policy(Access.AGENT, bucket=None)),
 )

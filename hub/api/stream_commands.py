@@ -8,7 +8,7 @@ from hub.api import stream_messages as messages
 from hub.api.commands import CANCELLED, contract
 from hub.api.stream_outlet import Following, Outlet
 from hub.errors import HubError, InvalidRequest, RateLimited, TooManyStreams, Unavailable
-from hub.ratelimits import Bucket, RateLimits
+from hub.ratelimits import Kind, RateLimits
 from hub.records import Result, Session
 from hub.services.caller import Caller
 from hub.services.commands import CommandService, Request
@@ -57,13 +57,13 @@ class Underway:
         """Begin what a client asks for, or say why not."""
         match message:
             case wire.Execute():
-                refusal = self._refusal(self._limits.execute)
+                refusal = self._refusal("execute")
                 if refusal is None:
                     self._own(self._execute(message), self._followers)
                 else:
                     await self._outlet.send(messages.refusal(refusal, request_id=message.request_id))
             case wire.Follow(result_id=result_id):
-                refusal = self._refusal(self._limits.standard)
+                refusal = self._refusal("standard")
                 if refusal is None and result_id in self._followed:
                     text = "This result is followed on this socket already"
                     refusal = InvalidRequest(text, field="result_id", code="already_followed")
@@ -73,7 +73,7 @@ class Underway:
                 else:
                     await self._outlet.send(messages.refusal(refusal, result_id=result_id))
             case wire.Cancel(result_id=result_id):
-                refusal = self._draw(self._limits.standard)
+                refusal = self._draw("standard")
                 if refusal is None:
                     await self._cancel_soon(result_id)
                 else:
@@ -184,7 +184,7 @@ class Underway:
 
     # limits
 
-    def _refusal(self, bucket: Bucket) -> HubError | None:
+    def _refusal(self, bucket: Kind) -> HubError | None:
         """Why no more may be under way on this socket, or be asked for by this key."""
         if len(self._followers) >= self._most:
             text = (
@@ -194,8 +194,8 @@ class Underway:
             return TooManyStreams(text, details={"limit": self._most})
         return self._draw(bucket)
 
-    def _draw(self, bucket: Bucket) -> HubError | None:
-        draw = bucket.draw(self._caller.key.key_id)
+    def _draw(self, bucket: Kind) -> HubError | None:
+        draw = self._limits.draw(bucket, self._caller.key)
         if draw is None or draw.is_allowed:
             return None
         return RateLimited(limit=draw.limit, retry_after=draw.retry_after)

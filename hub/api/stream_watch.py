@@ -8,10 +8,8 @@ from hub.records import Key
 from hub.services.keys import KeyService
 from schemas.stream import CloseCode
 
-# How often it is looked; more often where a client may not stall for long.
+# How often it is looked; more often where a client may not stall for long, and at once when keys change.
 _LOOK_SECONDS: Final = 1.0
-# For so long after its removal a key's streams may stay open, and as long as keys are remembered.
-_KEY_CHECK_SECONDS: Final = 3.0
 
 
 class Watch:
@@ -26,7 +24,6 @@ class Watch:
         self._written = 0
         self._taken = 0
         self._taken_at = self._loop.time()
-        self._checked_at = self._loop.time()
 
     def wrote(self, size: int) -> None:
         """Count what was just written. The few bytes a protocol puts around it do not matter."""
@@ -34,14 +31,10 @@ class Watch:
 
     async def look(self) -> int | None:
         """Wait a little; then SLOW_CLIENT or KEY_REVOKED, None while the stream may go on."""
-        await asyncio.sleep(min(_LOOK_SECONDS, self._stall_seconds / 4))
+        await self._api_keys.changed(min(_LOOK_SECONDS, self._stall_seconds / 4))
         if self._is_stalled():
             return CloseCode.SLOW_CLIENT
-        if self._loop.time() - self._checked_at >= _KEY_CHECK_SECONDS:
-            self._checked_at = self._loop.time()
-            if not await self._is_key_valid():
-                return CloseCode.KEY_REVOKED
-        return None
+        return None if await self._is_key_valid() else CloseCode.KEY_REVOKED
 
     def _is_stalled(self) -> bool:
         """Whether there is something to take, and nothing was taken for too long: written, less what is still here."""

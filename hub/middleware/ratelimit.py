@@ -19,8 +19,7 @@ async def ratelimit_middleware(request: web.Request, handler: Handler) -> web.St
     """Draw on the route's bucket. Raises RateLimited."""
     policy = policy_of(request)
     if policy.access is Access.KEY and policy.bucket is not None:
-        bucket = getattr(request.app[keys.RATE_LIMITS], policy.bucket)
-        _settle(request, bucket.draw(request[keys.CALLER].key.key_id))
+        _settle(request, request.app[keys.RATE_LIMITS].draw(policy.bucket, request[keys.CALLER].key))
     else:
         draw_address(request, cost=0 if policy.bucket is None else 1)
     return await handler(request)

@@ -80,7 +80,7 @@ class ClusterService:
         cursor: str | None = None,
     ) -> ClusterPage:
         """Registered clusters by id, those after `cursor`, `limit` at most."""
-        caller.require_admin()
+        caller.require_overview()
         views = [self._view(cluster) for cluster in await self._store.list_clusters()]
         matching = [
             view

@@ -19,14 +19,13 @@ from hub.dispatcher import Dispatcher
 from hub.errors import (
     ClusterMismatch,
     ClusterOffline,
-    CommandRefused,
     InvalidRequest,
     NotFound,
     SessionNotActive,
     Unavailable,
 )
 from hub.records import Idempotency, OutputText, Result
-from hub.services.caller import Caller
+from hub.services.caller import Caller, refused
 from hub.services.clusters import ClusterService, offline
 from hub.services.sessions import SessionService
 from hub.settings import Commands, Streams
@@ -97,6 +96,7 @@ class CommandService:
         self._sessions = sessions
         self._settings = settings
         self._streams = streams
+        self._scope = settings.scope
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def execute(self, caller: Caller, request: Request) -> Answer:
@@ -171,17 +171,18 @@ class CommandService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _visible(self, caller: Caller, result_id: str) -> Result:
+        caller.require_hands()  # an auditor sees what was run in the audit log, and nothing of what it printed
         result = await self._store.get_result(result_id)
-        if result is None or not caller.may_see(result):
+        if result is None or not caller.may_see_result(result):
             raise NotFound(f"Result not found: {result_id}")
         return result
 
     async def _accept(self, caller: Caller, request: Request, result_id: str) -> Result:
         """Check, store and dispatch; returns the stored result, which is an earlier one for a repeated request."""
-        command = _parse(request.command_type, request.args)
+        command = self._parse(caller, request.command_type, request.args)
         is_stream = command.is_streaming
         timeout_seconds = self._timeout(request, is_stream=is_stream)
-        max_output_bytes, contract = self._contract(request, is_stream=is_stream)
+        max_output_bytes, contract = self._contract(caller, request, is_stream=is_stream)
         if not caller.may_see_cluster(request.cluster_id):
             raise NotFound(f"Cluster not found: {request.cluster_id}")
         idempotency = _idempotency(caller, request)
@@ -239,9 +240,23 @@ class CommandService:
             raise InvalidRequest(f"timeout may be {longest:g} at most here", field="timeout", code="too_large")
         return request.timeout_seconds
 
-    def _contract(self, request: Request, *, is_stream: bool) -> tuple[int, str | None]:
+    def _parse(self, caller: Caller, command_type: str, args: Sequence[str]) -> kubectl.KubectlCommand:
+        """The command, if grammar, hub and key let it through. Raises Forbidden, CommandRefused."""
+        caller.require_hands()
+        try:
+            command = kubectl.parse(command_type, args)
+        except kubectl.Refusal as refusal:
+            raise refused(refusal, "grammar") from None
+        try:
+            self._scope.check(command, "this hub")
+        except kubectl.Refusal as refusal:
+            raise refused(refusal, "hub") from None
+        caller.check(command)
+        return command
+
+    def _contract(self, caller: Caller, request: Request, *, is_stream: bool) -> tuple[int, str | None]:
         """The most bytes of stdout that are wanted, and the JSON of the rest of the output contract."""
-        limit = UNBOUNDED if is_stream else self._settings.max_output_bytes
+        limit = caller.bound(UNBOUNDED if is_stream else self._settings.max_output_bytes)
         max_output_bytes = limit if request.max_output_bytes is None else min(limit, request.max_output_bytes)
         contract = request.contract
         if is_stream and contract is not None and contract.tail_lines is not None:
@@ -251,7 +266,7 @@ class CommandService:
             if is_stream:
                 message = "keep_full_output needs an end, and this command goes on; leave it away"
                 raise InvalidRequest(message, field="keep_full_output", code="invalid_value")
-            full = self._settings.max_output_bytes
+            full = caller.bound(self._settings.max_output_bytes)
             contract = msgspec.structs.replace(contract or Contract(), max_full_bytes=full)
         return max_output_bytes, None if contract is None else msgspec.json.encode(contract).decode()
 
@@ -337,14 +352,6 @@ class CommandService:
 def _give_up(ended: asyncio.Future[Ended]) -> None:
     if not ended.done():
         ended.set_exception(TimeoutError())
-
-
-def _parse(command_type: str, args: Sequence[str]) -> kubectl.KubectlCommand:
-    try:
-        return kubectl.parse(command_type, args)
-    except kubectl.Refusal as refusal:
-        details = {"argument": refusal.argument, "rule": refusal.rule, "allowed": list(refusal.allowed)}
-        raise CommandRefused(refusal.reason, details=details) from None
 
 
 def _idempotency(caller: Caller, request: Request) -> Idempotency | None:

@@ -19,7 +19,7 @@ class EventService:
             if isinstance(event, ClusterEvent):
                 is_visible = caller.may_see_cluster(event.cluster_id)
             else:
-                is_visible = caller.may_see(event.session)
+                is_visible = caller.may_see_session(event.session)
             if is_visible:
                 callback(event)
 

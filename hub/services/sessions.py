@@ -28,6 +28,7 @@ class SessionService:
 
     async def open(self, caller: Caller, *, cluster_id: str, ttl_seconds: int, metadata: dict[str, Any]) -> Session:
         """Open a session. Raises NotFound for an unknown cluster, ClusterOffline for one that is not connected."""
+        caller.require_hands()
         await self._clusters.require_connected(caller, cluster_id)
         now = time.time()
         correlation_id = metadata.get("correlation_id")
@@ -49,7 +50,7 @@ class SessionService:
     async def get(self, caller: Caller, session_id: str) -> Session:
         """A session the caller may see. Raises NotFound."""
         session = await self._store.get_session(session_id)
-        if session is None or not caller.may_see(session):
+        if session is None or not caller.may_see_session(session):
             raise NotFound(f"Session not found: {session_id}")
         return as_of(session, time.time())
 
@@ -63,7 +64,7 @@ class SessionService:
         cursor: str | None,
     ) -> SessionPage:
         """Sessions of every key on the clusters that the caller may see, newest first."""
-        caller.require_admin()
+        caller.require_overview()
         among = None
         if caller.key.clusters is not None:
             clusters = await self._store.list_clusters()
@@ -74,6 +75,7 @@ class SessionService:
 
     async def close(self, caller: Caller, session_id: str) -> Session:
         """Close a session and cancel what runs in it; one that ended before stays as it is. Raises NotFound."""
+        caller.require_hands()
         before = await self.get(caller, session_id)
         ended = await self._store.close_session(session_id, time.time())
         if ended is None:

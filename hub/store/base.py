@@ -44,10 +44,13 @@ class Store(Protocol):
         """Keep a new key."""
 
     async def find_key(self, secret_hash: str) -> Key | None:
-        """The key with this hash, expired or not."""
+        """The key with this hash, expired or not; also by the hash of its former secret, whatever its time."""
 
     async def list_keys(self) -> list[Key]:
         """All keys, oldest first."""
+
+    async def rotate_key(self, key_id: str, secret_hash: str, retired_until: float) -> Key | None:
+        """Give a key another secret; the one it had becomes its former one. None: there is no such key."""
 
     async def remove_key(self, key_id: str) -> Key | None:
         """Remove a key and return it; None: there was none."""

@@ -170,3 +170,14 @@ def m004_tokens_expire(db: Database) -> None:
 def m005_redactions(db: Database) -> None:
     """How often each of the agent's rules hid something in a result: JSON, `{"secret": 2}`."""
     db.table("results").add_column("redactions", str)
+
+
+@MIGRATIONS()
+def m006_scoped_keys(db: Database) -> None:
+    """What a key may run and how much of it, both JSON; and its former secret, which works for a while yet."""
+    keys = db.table("keys")
+    keys.add_column("scope", str)
+    keys.add_column("limits", str)
+    keys.add_column("retired_hash", str)
+    keys.add_column("retired_until", float)
+    keys.create_index(["retired_hash"])

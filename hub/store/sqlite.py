@@ -38,6 +38,7 @@ from hub.records import (
     Ending,
     Idempotency,
     Key,
+    Limits,
     OutputChunk,
     OutputText,
     Reaped,
@@ -53,6 +54,7 @@ from hub.store.migrations import MIGRATIONS
 from hub.store.readers import Readers
 from hub.store.writer import Change, Statement, Writer
 from schemas.codec import utf8_bytes
+from schemas.kubectl.scope import Scope
 
 _SCHEME: Final = "sqlite:///"
 _HEADER: Final = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html#the_database_header
@@ -74,6 +76,8 @@ def _columns(record: type[Any], prefix: str = "") -> str:
 
 
 _KEY: Final = _columns(Key)
+# The columns of a key that are JSON, and of what.
+_KEY_JSON: Final[dict[str, Any]] = {"clusters": tuple[str, ...], "scope": Scope, "limits": Limits}
 _CLUSTER: Final = _columns(Cluster)
 _TOKEN: Final = _columns(Token)
 _SESSION: Final = _columns(Session)
@@ -277,20 +281,28 @@ class SqliteStore:
 
     async def add_key(self, key: Key) -> None:
         """See Store."""
-        clusters = None if key.clusters is None else _json(key.clusters)
-        row = (key.key_id, key.name, key.role, key.secret_hash, key.created_at, clusters, key.expires_at)
-        await self._write(lambda db: db.execute(f"INSERT INTO keys ({_KEY}) VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+        row = [_json(value) if name in _KEY_JSON and value is not None else value for name, value in _pairs(key)]
+        await self._write(lambda db: db.execute(f"INSERT INTO keys ({_KEY}) VALUES ({_marks(row)})", row))
 
     async def find_key(self, secret_hash: str) -> Key | None:
         """See Store."""
-        query = f"SELECT {_KEY} FROM keys WHERE secret_hash = ?"
-        row = await self._read(lambda db: db.execute(query, (secret_hash,)).fetchone())
+        query = f"SELECT {_KEY} FROM keys WHERE secret_hash = ? OR retired_hash = ?"
+        row = await self._read(lambda db: db.execute(query, (secret_hash, secret_hash)).fetchone())
         return _key(row) if row else None
 
     async def list_keys(self) -> list[Key]:
         """See Store."""
         query = f"SELECT {_KEY} FROM keys ORDER BY created_at, key_id"
         return [_key(row) for row in await self._read(lambda db: db.execute(query).fetchall())]
+
+    async def rotate_key(self, key_id: str, secret_hash: str, retired_until: float) -> Key | None:
+        """See Store."""
+        query = (
+            "UPDATE keys SET retired_hash = secret_hash, retired_until = ?, secret_hash = ? WHERE key_id = ?"
+            f" RETURNING {_KEY}"
+        )
+        row = await self._write(lambda db: db.execute(query, (retired_until, secret_hash, key_id)).fetchone())
+        return _key(row) if row else None
 
     async def remove_key(self, key_id: str) -> Key | None:
         """See Store."""
@@ -668,13 +680,22 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def _pairs(record: Any) -> Iterator[tuple[str, Any]]:
+    return ((name, getattr(record, name)) for name in record.__match_args__)
+
+
 def _values(record: Any) -> tuple[Any, ...]:
-    return tuple(getattr(record, name) for name in record.__match_args__)
+    return tuple(value for _, value in _pairs(record))
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _key(row: Any) -> Key:
     key = Key(*row)
-    return key if key.clusters is None else replace(key, clusters=tuple(msgspec.json.decode(row[5])))
+    kept = [(name, value) for name, value in _pairs(key) if name in _KEY_JSON and value is not None]
+    return replace(key, **{name: msgspec.json.decode(value, type=_KEY_JSON[name]) for name, value in kept})
 
 
 def _session(row: Any) -> Session:

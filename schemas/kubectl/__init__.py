@@ -11,16 +11,21 @@ command, and what it stores and sends is the parsed form written out again, so t
     conflicts.py  rules over several arguments at once: Secrets, --limit
     verbs.py      the tables
     command.py    a parsed command
+    kinds.py      the kinds every Kubernetes has, and what a word may mean
+    reads.py      what a parsed command reads of a cluster
+    scope.py      what of all this a key, a hub or a cluster's policy lets through
     parser.py     kubectl's own reading of a command line (pflag, cobra) over those tables
 """
 
 from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.parser import MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, MAX_TOTAL_BYTES, parse
 from schemas.kubectl.refusal import Refusal, Rule
+from schemas.kubectl.scope import EVERYTHING, Scope, unclear_kind
 from schemas.kubectl.values import seconds
 from schemas.kubectl.verbs import GRAMMARS, VERBS
 
 __all__ = [
+    "EVERYTHING",
     "GRAMMARS",
     "MAX_ARGUMENTS",
     "MAX_ARGUMENT_BYTES",
@@ -29,6 +34,8 @@ __all__ = [
     "KubectlCommand",
     "Refusal",
     "Rule",
+    "Scope",
     "parse",
     "seconds",
+    "unclear_kind",
 ]

@@ -13,14 +13,17 @@ Rule = Literal[
     "denied_value",
     "denied_verb",
     "invalid_text",
+    "kind_not_allowed",
     "limit_conflict",
     "missing_value",
+    "namespace_not_allowed",
     "secret_values",
     "too_many_arguments",
     "unexpected_operand",
     "unknown_flag",
     "unknown_verb",
     "unsafe_name",
+    "verb_not_allowed",
 ]
 
 _SHOWN_CHARACTERS: Final = 120

@@ -1,0 +1,185 @@
+"""What of the grammar a key, a hub or a cluster's policy lets through. Pure; what it cannot be sure of it refuses.
+
+One class for all three, so that they cannot differ in what they take for a Secret or for a namespace of one's own.
+"""
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from schemas.kubectl.command import KubectlCommand
+from schemas.kubectl.kinds import ALL, NAMESPACES, Kind, is_category, is_surely, kind_of, may_be
+from schemas.kubectl.reads import SYSTEM_NAMESPACE, Read, reads, shown_beside, shows_events
+from schemas.kubectl.refusal import Refusal
+
+_SHOWN: Final = 20
+# `example.com`, and not `v1.example.com`: a group that is no version, with a dot as groups of custom resources have.
+_GROUP: Final = re.compile(r"(?!v\d+((alpha|beta)\d+)?\.)[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
+_WILD: Final = frozenset("*?[")
+
+
+class Scope(msgspec.Struct, frozen=True, gc=False):
+    """What may run: these verbs, in namespaces that these globs take in, on these kinds and none of the denied ones.
+
+    None: all there are. Kinds are words as kubectl takes them (`po`, `deployments.apps`); one that is none of
+    Kubernetes' own has its group, `widgets.example.com` (`unclear_kind` finds those that have not).
+    """
+
+    command_types: tuple[str, ...] | None = None
+    namespaces: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    denied_kinds: tuple[str, ...] = ()
+
+    def check(self, command: KubectlCommand, whose: str) -> None:
+        """Raise Refusal unless the command may run; `whose` says who does not let it, `this key`."""
+        if self.command_types is not None and command.verb not in self.command_types:
+            raise Refusal(
+                "verb_not_allowed",
+                f"is not allowed: {whose} is limited to {_listed(self.command_types)}",
+                argument=command.verb,
+                allowed=self.command_types,
+            )
+        asked = reads(command)
+        if self.kinds is not None or self.denied_kinds:
+            self._check_kinds(command, asked, whose)
+        if self.namespaces is not None:
+            self._check_namespaces(command, asked, whose)
+
+    def takes_in(self, other: "Scope") -> bool:
+        """Whether nothing may run under the other one that may not under this one, as far as can be told."""
+        return (
+            _is_within(other.command_types, self.command_types)
+            and self._takes_in_namespaces(other.namespaces)
+            and self._takes_in_kinds(other.kinds)
+            and all(kind_of(word) in map(kind_of, other.denied_kinds) for word in self.denied_kinds)
+        )
+
+    def _takes_in_namespaces(self, globs: tuple[str, ...] | None) -> bool:
+        own = self.namespaces
+        if own is None or globs is None:
+            return own is None
+        return all(glob in own or (_WILD.isdisjoint(glob) and self._has_namespace(glob)) for glob in globs)
+
+    def _takes_in_kinds(self, words: tuple[str, ...] | None) -> bool:
+        if words is None:
+            return self.kinds is None
+        # To list a kind that is not Kubernetes' own says of it that it lies in namespaces.
+        mine = self.kinds is None and self.namespaces is None
+        return all(self._lists(kind) or mine or (self.kinds is None and kind.is_known) for kind in map(kind_of, words))
+
+    def _lists(self, kind: Kind) -> bool:
+        return any(is_surely(kind, kind_of(word)) for word in self.kinds or ())
+
+    def _has_namespace(self, namespace: str) -> bool:
+        return any(fnmatch.fnmatchcase(namespace, glob) for glob in self.namespaces or ())
+
+    def _check_kinds(self, command: KubectlCommand, asked: Sequence[Read], whose: str) -> None:
+        denied = [kind_of(word) for word in self.denied_kinds]
+        for kind, argument, _ in asked:
+            if not kind.is_known and is_category(kind.plural):
+                if kind.plural == ALL and self.kinds is None and all(_is_never_in_all(one) for one in denied):
+                    continue
+                raise Refusal(
+                    "kind_not_allowed",
+                    f"stands for several kinds, and {whose} is limited to some: name them, such as pods,services",
+                    argument=argument,
+                    allowed=self.kinds or (),
+                )
+            if any(may_be(kind, one) for one in denied):
+                remedy = "" if kind.is_known or kind.group else "; name it with its group, such as widgets.example.com"
+                raise Refusal(
+                    "kind_not_allowed",
+                    f"is, or may be, one of the kinds that {whose} has no part in: "
+                    f"{_listed(self.denied_kinds)}{remedy}",
+                    argument=argument or str(kind),
+                )
+            if self.kinds is not None and not self._lists(kind):
+                raise Refusal(
+                    "kind_not_allowed",
+                    f"is none of the kinds that {whose} is limited to: {_listed(self.kinds)}",
+                    argument=argument or str(kind),
+                    allowed=self.kinds,
+                )
+        for kind in shown_beside(command):
+            if any(may_be(kind, one) for one in denied):
+                remedy = ": add --show-events=false" if shows_events(command) and kind.plural == "events" else ""
+                raise Refusal(
+                    "kind_not_allowed",
+                    f"shows {kind} beside it, which {whose} has no part in{remedy}",
+                    argument=command.verb,
+                    allowed=("--show-events=false",) if remedy else (),
+                )
+
+    def _check_namespaces(self, command: KubectlCommand, asked: Sequence[Read], whose: str) -> None:
+        assert self.namespaces is not None
+        if not asked:
+            return
+        forms = tuple(f"-n {glob}" for glob in self.namespaces)
+        limits = f"{whose} is limited to the namespaces {_listed(self.namespaces)}"
+        if command.is_set("all-namespaces"):
+            raise Refusal(
+                "namespace_not_allowed",
+                f"would read all namespaces, and {limits}: name one with -n",
+                argument="--all-namespaces",
+                allowed=forms,
+            )
+        is_in_namespace = False
+        for read in asked:
+            is_in_namespace |= self._is_in_namespace(read, limits)
+        namespace = SYSTEM_NAMESPACE if command.verb == "cluster-info" else command.namespace
+        if not is_in_namespace or (namespace is not None and self._has_namespace(namespace)):
+            return
+        if namespace is None:
+            raise Refusal("namespace_not_allowed", f"Name a namespace with -n: {limits}", allowed=forms)
+        raise Refusal("namespace_not_allowed", f"is not allowed: {limits}", argument=namespace, allowed=forms)
+
+    def _is_in_namespace(self, read: Read, limits: str) -> bool:
+        """Whether the namespace of the command decides. Raises Refusal for what lies beyond all namespaces."""
+        kind, argument, names = read
+        if kind == NAMESPACES and names:
+            other = next((name for name in names if not self._has_namespace(name)), None)
+            if other is None:
+                return False
+            raise Refusal("namespace_not_allowed", f"is not allowed: {limits}", argument=other)
+        if kind.is_known and kind.is_namespaced:
+            return True
+        if kind.is_known:
+            message = f"is of the whole cluster, and {limits}"
+        elif self._lists(kind):
+            return True  # whoever listed it by name knows that it lies in namespaces
+        else:
+            message = f"may be of the whole cluster, and {limits}; kinds that are not Kubernetes' own must be listed"
+        raise Refusal("namespace_not_allowed", message, argument=argument)
+
+
+# Whoever is limited in nothing.
+EVERYTHING: Final = Scope()
+
+
+def unclear_kind(words: Sequence[str]) -> str | None:
+    """The first word with which a Scope would not know what is meant: a category, or no kind of Kubernetes' own and
+    without its group or with a version. None: all are clear.
+    """
+    return next((word for word in words if is_category(word) or not _is_clear(kind_of(word))), None)
+
+
+def _is_clear(kind: Kind) -> bool:
+    return kind.is_known or _GROUP.fullmatch(kind.group) is not None
+
+
+def _is_never_in_all(kind: Kind) -> bool:
+    return kind.is_known and not kind.is_in_all
+
+
+def _is_within(some: Sequence[str] | None, all_of_them: Sequence[str] | None) -> bool:
+    if all_of_them is None:
+        return True
+    return some is not None and set(some) <= set(all_of_them)
+
+
+def _listed(words: Sequence[str]) -> str:
+    shown = ", ".join(words[:_SHOWN]) or "none"
+    return f"{shown}, …" if len(words) > _SHOWN else shown
