@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exit-on-rejection", action="store_true", default=None, help="exit on 401, 403 and 426, not ask again"
     )
+    parser.add_argument("--policy-file", metavar="FILE", help="what this cluster allows (YAML), read again on change")
     parser.add_argument("--kubectl", metavar="PATH", help="the kubectl to run")
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error")
     parser.add_argument("--log-format", metavar="FORM", help="text or json")
@@ -80,6 +81,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             "client_key": options.client_key,
             "insecure": options.insecure,
             "exit_on_rejection": options.exit_on_rejection,
+            "policy_file": options.policy_file,
             "kubectl": options.kubectl,
             "log.level": options.log_level,
             "log.format": options.log_format,

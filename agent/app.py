@@ -8,7 +8,10 @@ import platform
 import random
 import signal
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from agent.dispatcher import Dispatcher
 from agent.errors import EXIT_OK, EXIT_REJECTED, Rejected
@@ -20,11 +23,10 @@ from agent.link.dial import ReadToken
 from agent.link.link import Link
 from agent.outbox import Outbox
 from agent.policy import Policy
-from agent.redaction.screen import Redaction
+from agent.policy_file import PolicyFile
 from agent.settings import Settings
 from schemas.frames import Hello
 from schemas.ids import new_id
-from schemas.kubectl import VERBS
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +41,12 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 async def run(settings: Settings, read_token: ReadToken) -> int:
     """Run the agent until SIGTERM or SIGINT (a second one hurries it); returns the exit code. Raises StartError."""
-    policy = Policy.of(settings.policy.verbs, VERBS)
+    file = None if settings.policy_file is None else PolicyFile(Path(settings.policy_file))
+    if file is not None:
+        file.load()
     async with contextlib.AsyncExitStack() as stack:
         executors = _executors(settings, stack)
-        return await _Agent(settings, read_token, policy, executors).run()
+        return await _Agent(settings, read_token, file, executors).run()
 
 
 def _executors(settings: Settings, stack: contextlib.AsyncExitStack) -> list[Executor]:
@@ -70,20 +74,19 @@ def _executors(settings: Settings, stack: contextlib.AsyncExitStack) -> list[Exe
 
 
 class _Agent:
-    def __init__(self, settings: Settings, read_token: ReadToken, policy: Policy, executors: list[Executor]) -> None:
+    def __init__(
+        self, settings: Settings, read_token: ReadToken, file: PolicyFile | None, executors: list[Executor]
+    ) -> None:
         self._settings = settings
-        self._policy = policy
+        self._file = file
         self._executors = executors
         self._version = version("kubently-hub")
         self._boot_id = new_id("boot")
         self._versions: dict[str, Versions] = {executor.name: Versions() for executor in executors}
         self._probe: asyncio.Task[None] | None = None
+        self._announcing: asyncio.Task[None] | None = None
         self._outbox = Outbox(settings.output)
-        redaction = Redaction(
-            hides=settings.policy.redaction == "on",
-            shows_controls=settings.policy.control_characters == "neutralise",
-        )
-        self._dispatcher = Dispatcher(executors, policy, self._outbox, redaction)
+        self._dispatcher = Dispatcher(executors, Policy() if file is None else file.policy, self._outbox)
         self._link = Link(
             settings,
             read_token,
@@ -105,6 +108,7 @@ class _Agent:
             loop.add_signal_handler(number, self._on_signal)
         link = asyncio.create_task(self._link.run(), name="link")
         leave = asyncio.create_task(self._leave(), name="leave")
+        watch = asyncio.create_task(self._watch(), name="policy file")
         try:
             await asyncio.wait({link, leave}, return_when=asyncio.FIRST_COMPLETED)
             await _end(link, leave)
@@ -114,12 +118,16 @@ class _Agent:
         except Rejected as rejected:
             return EXIT_REJECTED[rejected.status]
         finally:
-            await _end(link, leave, *([self._probe] if self._probe is not None else []))
+            await _end(*(task for task in (link, leave, watch, self._probe, self._announcing) if task is not None))
             await self._dispatcher.abandon("The agent has stopped")
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
         _log.info("agent stopped")
         return EXIT_OK
+
+    async def _watch(self) -> None:
+        if self._file is not None:
+            await self._file.watch(self._on_policy)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():
@@ -165,8 +173,18 @@ class _Agent:
             boot_id=self._boot_id,
             kubernetes_version=next((each.kubernetes for each in versions.values() if each.kubernetes), None),
             executors={name: each.executor for name, each in versions.items()},
-            policy=self._policy.announced(),
+            policy=self._announced(),
         )
+
+    def _announced(self) -> dict[str, msgspec.Raw]:
+        return Policy().announced() if self._file is None else self._file.policy.announced(self._file.problem)
+
+    def _on_policy(self) -> None:
+        assert self._file is not None  # it is what has changed
+        self._dispatcher.adopt(self._file.policy)
+        if self._announcing is not None:
+            self._announcing.cancel()  # it would say what no longer holds
+        self._announcing = asyncio.create_task(self._link.announce(self._announced()), name="announce policy")
 
     async def _refresh(self) -> None:
         async def ask(executor: Executor) -> None:

@@ -92,7 +92,7 @@ class _Slots:
 class _Command:
     """One command from its `run` frame to its terminal frame. `stop` resolves to how it is ended from outside.
 
-    `executor` is the name of the one that runs it, None before.
+    `executor` is the name of the one that runs it, and `parsed` what the grammar made of it; None before.
     """
 
     run: Run
@@ -104,6 +104,7 @@ class _Command:
     started_at: float
     task: asyncio.Task[None] | None = field(default=None)
     executor: str | None = None
+    parsed: kubectl.KubectlCommand | None = None
 
     def end_early(self, ending: _Ending) -> None:
         if not self.stop.done():
@@ -111,17 +112,11 @@ class _Command:
 
 
 class Dispatcher:
-    """Runs the hub's commands, each with the first of `executors` that takes it. Without any, all are refused.
+    """Runs the hub's commands, each with the first of `executors` that takes it. Without any, all are refused."""
 
-    `redaction` None: one that hides.
-    """
-
-    def __init__(
-        self, executors: Sequence[Executor], policy: Policy, outbox: Outbox, redaction: Redaction | None = None
-    ) -> None:
+    def __init__(self, executors: Sequence[Executor], policy: Policy, outbox: Outbox) -> None:
         self._executors = tuple(executors)
-        self._policy = policy
-        self._redaction = redaction or Redaction()
+        self._redaction = Redaction()
         self._outbox = outbox
         self._loop = asyncio.get_running_loop()
         self._commands: set[_Command] = set()
@@ -131,12 +126,34 @@ class Dispatcher:
         self._can_resume = False
         self._slots = _Slots()
         self._stream_slots = _Slots()
+        self._agreed = (1, 1)  # commands, streams: how many at once, by the welcome
+        self.adopt(policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Let another policy hold from now on. What runs and could not begin under it ends."""
+        self._policy = policy
+        hides = policy.redaction == "on"
+        is_stricter = hides and not self._redaction.hides
+        self._redaction.hides = hides
+        self._redaction.shows_controls = policy.control_characters == "neutralise"
+        self._resize()
+        for command in self._commands:
+            reason = None if command.parsed is None else policy.refusal(command.parsed)
+            if reason is not None or is_stricter:
+                because = reason or "its output is to be redacted now"
+                command.end_early(_Ending("cancelled", error=f"This cluster's policy has changed: {because}"))
+
+    def _resize(self) -> None:
+        limits = self._policy.limits
+        commands, streams = self._agreed
+        self._slots.resize(min(commands, limits.max_commands or commands))
+        self._stream_slots.resize(min(streams, limits.max_streams or streams))
 
     def begin(self, welcome: Welcome) -> None:
         """A link was welcomed: its terms hold from now on, and what the hub does not want is ended."""
         self._can_resume = welcome.protocol_version >= RESUMING_VERSION
-        self._slots.resize(welcome.max_concurrent_commands)
-        self._stream_slots.resize(welcome.max_concurrent_streams)
+        self._agreed = (welcome.max_concurrent_commands, welcome.max_concurrent_streams)
+        self._resize()
         unwanted = self._outbox.begin(welcome)
         for result_id in unwanted:
             command = self._by_result.get(result_id)
@@ -208,12 +225,13 @@ class Dispatcher:
         if run.result_id in self._outbox:
             _log.info("a command came twice and is run once", extra={"result_id": run.result_id})
             return
-        agreed = self._slots.limit + self._stream_slots.limit
+        agreed = sum(self._agreed)
         if len(self._commands) >= _OVERLAP_FACTOR * agreed:
             raise TooManyCommands(f"{len(self._commands)} commands at once, {agreed} were agreed")
         if len(self._outbox) >= _MAX_HELD_RESULTS:
             raise TooManyCommands(f"{len(self._outbox)} results are not acknowledged")
         now = self._loop.time()
+        run = self._policy.limited(run)
         screen = self._redaction.screen()
         command = _Command(
             run=run,
@@ -267,6 +285,7 @@ class Dispatcher:
             _log.warning("the hub sent a command that the grammar refuses", extra={"reason": refusal.reason})
             at = f"{refusal.argument}: " if refusal.argument is not None else ""
             return _Ending("refused", error=at + refusal.reason)
+        command.parsed = parsed
         reason = self._policy.refusal(parsed) or command.lane.refusal
         if reason is not None:
             return _Ending("refused", error=reason)

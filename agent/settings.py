@@ -56,17 +56,6 @@ class Execution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What the cluster's owner allows, within the grammar that hub and agent share."""
-
-    # Names such as "get", "logs", "rollout-status"; "*" is all the grammar has. Nothing listed: nothing runs.
-    verbs: tuple[str, ...] = ("*",)
-    redaction: Literal["on", "off"] = "on"  # off: credentials in objects and in text leave the cluster as they are
-    # What a terminal would obey in output: shown as \x1b, or passed on as it is.
-    control_characters: Literal["neutralise", "keep"] = "neutralise"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Log:
     """What the agent says on stderr."""
 
@@ -89,10 +78,10 @@ class Settings:
     # What runs commands, in the order they are asked: "native" talks to the API server itself, "kubectl" spawns it.
     executors: tuple[Literal["native", "kubectl"], ...] = ("native", "kubectl")
     kubectl: str | None = None  # path or name of the kubectl to run; None: the newest one found on PATH
+    policy_file: str | None = None  # YAML: what the cluster's owner allows; None: all of the grammar, redacted
     link: Link = field(default_factory=Link)
     output: Output = field(default_factory=Output)
     execution: Execution = field(default_factory=Execution)
-    policy: Policy = field(default_factory=Policy)
     log: Log = field(default_factory=Log)
 
     def __post_init__(self) -> None:

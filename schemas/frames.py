@@ -152,7 +152,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     """The agent's first frame. `boot_id` is new with every agent process, so the hub can tell a restart from a cut.
 
     `executors` maps each executor to what it runs, for example `{"kubectl": "v1.33.1"}`; `policy` is what the
-    cluster's owner allows, for people to read.
+    cluster's owner allows (`schemas/policy.py`).
     """
 
     cluster_id: ShortText
@@ -200,6 +200,12 @@ class Exit(msgspec.Struct, frozen=True, tag="exit", tag_field="type"):
     redactions: Annotated[dict[RuleName, Count], msgspec.Meta(max_length=64)] = {}
 
 
+class PolicyChanged(msgspec.Struct, frozen=True, tag="policy", tag_field="type"):
+    """What the cluster's owner allows from now on, in place of what the hello said."""
+
+    policy: dict[ShortText, msgspec.Raw]
+
+
 class Leaving(msgspec.Struct, frozen=True, tag="leaving", tag_field="type"):
     """The agent is stopping: what runs ends or is cancelled soon, nothing new may be sent."""
 
@@ -214,7 +220,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat", tag_field="type"):
 
 
 HubFrame = Welcome | Run | Cancel | Ack | Credit | Drain | Heartbeat
-AgentFrame = Hello | Output | Exit | Leaving | Heartbeat
+AgentFrame = Hello | Output | Exit | PolicyChanged | Leaving | Heartbeat
 Frame = HubFrame | AgentFrame
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -33,6 +34,7 @@ from schemas.frames import (
     Hello,
     HubFrame,
     Leaving,
+    PolicyChanged,
     Run,
     Welcome,
 )
@@ -120,6 +122,12 @@ class Connection:
         with contextlib.suppress(LinkClosed, TimeoutError):
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._send(Leaving(reason))
+
+    async def announce(self, policy: dict[str, msgspec.Raw]) -> None:
+        """Tell the hub another policy. Does nothing on a link that has ended, or is stuck: the next hello says it."""
+        with contextlib.suppress(LinkClosed, TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._send(PolicyChanged(policy))
 
     async def hang_up(self) -> None:
         """Close the link as one that is done; `carry` then raises."""

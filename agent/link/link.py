@@ -89,6 +89,11 @@ class Link:
         if self._connection is not None:
             await self._connection.leave(reason)
 
+    async def announce(self, policy: dict[str, msgspec.Raw]) -> None:
+        """Tell the hub another policy, if there is a link; the hello of a later one has it."""
+        if self._connection is not None:
+            await self._connection.announce(policy)
+
     async def hang_up(self) -> None:
         """Close the link, if there is one, and dial no more."""
         self._is_done = True

@@ -54,16 +54,16 @@ class Screen:
 
 
 class Redaction:
-    """Makes the screens of one agent process, so that their tags can be compared."""
+    """Makes the screens of one agent process, so that their tags can be compared. Both may change; screens do not."""
 
     def __init__(self, *, hides: bool = True, shows_controls: bool = True) -> None:
         self._marker = Marker()
         self.hides = hides
-        self._shows_controls = shows_controls
+        self.shows_controls = shows_controls
 
     def screen(self) -> Screen:
         """One for a command."""
-        return Screen(self._marker, hides=self.hides, shows_controls=self._shows_controls)
+        return Screen(self._marker, hides=self.hides, shows_controls=self.shows_controls)
 
 
 # For who has nothing to hide: a test of what is printed.

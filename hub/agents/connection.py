@@ -29,6 +29,7 @@ from schemas.frames import (
     HubFrame,
     Leaving,
     Output,
+    PolicyChanged,
     Run,
 )
 
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 Collect = Callable[[str, Output | Exit], Awaitable[None]]
 # Ends a command whose frames have a gap, or are too many.
 Drop = Callable[[str, str], Coroutine[Any, Any, None]]
+# Keeps another policy of an agent's.
+OnPolicy = Callable[["Connection", dict[str, msgspec.Raw]], Awaitable[None]]
 
 # Unstored bytes of one agent the hub holds; beyond, it stops reading that socket until the store has caught up.
 _MAX_UNSTORED_BYTES: Final = 1024 * 1024
@@ -83,6 +86,7 @@ class Connection:
     ) -> None:
         self.cluster_id = hello.cluster_id
         self.hello = hello
+        self.policy = hello.policy  # until it is stored
         self.token = token
         self.is_leaving = False
         self._is_closing = False
@@ -175,7 +179,7 @@ class Connection:
         """Send one frame from a task of this connection's own."""
         self._own(self._send_quietly(frame), f"send {self.cluster_id}")
 
-    async def read(self, on_leaving: Callable[["Connection"], None]) -> None:
+    async def read(self, on_leaving: Callable[["Connection"], None], on_policy: OnPolicy) -> None:
         """Take frames until the socket closes, by either side. Returns after the close, never raises for the peer."""
         async for message in self._socket:
             self._heard_at = self._loop.time()
@@ -194,6 +198,8 @@ class Connection:
                     _log.info("agent leaving", extra={"cluster_id": self.cluster_id, "reason": reason})
                     self.is_leaving = True
                     on_leaving(self)
+                case PolicyChanged(policy=policy):
+                    await on_policy(self, policy)
                 case Hello():
                     await self.close(CloseCode.PROTOCOL_VIOLATION, "a second hello")
                     break

@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from hub.agents.connection import Connection
 from hub.bus.base import Bus, Presence
 from hub.settings import Agents
@@ -24,6 +26,7 @@ from schemas.frames import (
     HubFrame,
     Welcome,
 )
+from schemas.policy import announced
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +129,7 @@ class Registry:
         cluster_id = connection.cluster_id
         try:
             await self._record(connection)
-            await connection.read(self._on_leaving)
+            await connection.read(self._on_leaving, self._record_policy)
         finally:
             # In a task of its own: aiohttp cancels whoever holds a socket that breaks, and this must not be cut short.
             await asyncio.shield(self._own(self._let_go(connection), f"let go {cluster_id}"))
@@ -142,6 +145,18 @@ class Registry:
             )
         except Exception:  # noqa: BLE001 - a border: an agent is not sent away because a disk is full
             _log.exception("last_seen could not be stored")
+        await self._record_policy(connection, connection.policy)
+        connection.policy = {}
+
+    async def _record_policy(self, connection: Connection, policy: dict[str, msgspec.Raw]) -> None:
+        told = announced(policy)
+        if told is None:
+            _log.warning("an agent's policy is not understood", extra={"cluster_id": connection.cluster_id})
+            return
+        try:
+            await self._store.record_policy(connection.cluster_id, msgspec.json.encode(told).decode(), time.time())
+        except Exception:  # noqa: BLE001 - a border: an agent is not sent away because a disk is full
+            _log.exception("a cluster's policy could not be stored")
 
     async def _end_links_left(self, connection: Connection) -> None:
         """Before a cluster's agent is admitted: be done with the links that are over.

@@ -30,6 +30,15 @@ async def get_status(request: web.Request) -> web.Response:
     return json_response(wire.ClusterState().dump(content))
 
 
+@endpoint("Policy of a cluster", wire.ClusterPolicy, tag="clusters", errors=(404,))
+async def get_policy(request: web.Request) -> web.Response:
+    """What its owner allows, as its agent last told it; the hub can only narrow it."""
+    cluster_id = request.match_info["cluster_id"]
+    view = await request.app[keys.CLUSTERS].policy(request[keys.CALLER], cluster_id)
+    content = {"cluster_id": cluster_id, "policy": view.policy, "told_at": view.told_at}
+    return json_response(wire.ClusterPolicy().dump(content))
+
+
 @endpoint(
     "Register a cluster",
     wire.RegisteredCluster,

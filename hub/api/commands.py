@@ -66,6 +66,28 @@ async def execute(request: web.Request) -> web.Response:
     return _respond(request, answer, status=status, headers=applied)
 
 
+@endpoint("Ask whether a command may run", wire.Verdict, tag="commands", body=wire.Validate, errors=(403, 404))
+async def validate(request: web.Request) -> web.Response:
+    """By the grammar, the hub, the key and the cluster's policy, and by whose rule it may not; nothing runs."""
+    body = request[keys.BODY]
+    verdict = await request.app[keys.COMMANDS].validate(
+        request[keys.CALLER], body["cluster_id"], body["command_type"], body["args"]
+    )
+    command, refusal = verdict.command, verdict.refusal
+    content = {
+        "allowed": command is not None,
+        "command": None if command is None else command.argv(),
+        "is_stream": command is not None and command.is_streaming,
+        "by": None if refusal is None else refusal.by,
+        "rule": None if refusal is None else refusal.rule,
+        "reason": None if refusal is None else refusal.reason,
+        "argument": None if refusal is None else refusal.argument,
+        "nearest": verdict.nearest,
+        "is_policy_known": verdict.is_policy_known,
+    }
+    return json_response(wire.Verdict().dump(content))
+
+
 @endpoint(
     "Look at a result",
     wire.Result,

@@ -76,9 +76,9 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         if self.key.scope is None:
             return
         try:
-            self.key.scope.check(command, "this key")
+            self.key.scope.check(command, "key")
         except kubectl.Refusal as refusal:
-            raise refused(refusal, "key") from None
+            raise refused(refusal) from None
 
     def bound(self, max_output_bytes: int) -> int:
         """No more than the key's own limit of output."""
@@ -89,7 +89,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         if self.key.scope is None:
             return True
         try:
-            self.key.scope.check(kubectl.parse(result.command_type, result.args), "this key")
+            self.key.scope.check(kubectl.parse(result.command_type, result.args), "key")
         except kubectl.Refusal:
             return False
         return True
@@ -119,12 +119,12 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         return all(glob in own or (_WILD.isdisjoint(glob) and self.may_see_cluster(glob)) for glob in globs)
 
 
-def refused(refusal: kubectl.Refusal, by: str) -> CommandRefused:
-    """A refusal as the answer that a caller gets; `by` says whose rule it was: `grammar`, `key`, `hub`, `agent`."""
+def refused(refusal: kubectl.Refusal) -> CommandRefused:
+    """A refusal as the answer that a caller gets."""
     details = {
         "argument": refusal.argument,
         "rule": refusal.rule,
-        "by": by,
+        "by": refusal.by,
         "allowed": list(refusal.allowed),
     }
     return CommandRefused(refusal.reason, details=details)

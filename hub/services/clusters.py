@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from hub.agents.registry import Registry
 from hub.bus.base import Bus
 from hub.dispatcher import Dispatcher
@@ -13,6 +15,7 @@ from hub.records import Cluster, Token
 from hub.services.caller import Caller
 from hub.store.base import Store
 from schemas.ids import AGENT_TOKEN_PREFIX, hash_secret, new_id, new_secret
+from schemas.policy import AnnouncedPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +31,14 @@ class ClusterView:
     cluster: Cluster
     status: ClusterStatus
     last_seen: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """What a cluster's owner allows, as its agent last told at `told_at`; None: no agent has told yet."""
+
+    policy: AnnouncedPolicy | None
+    told_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,14 @@ class ClusterService:
         view = await self.get(caller, cluster_id)
         if view.status == "disconnected":
             raise offline(view)
+
+    async def policy(self, caller: Caller, cluster_id: str) -> PolicyView:
+        """The policy of a cluster the caller may see, also of one that is away. Raises NotFound."""
+        await self.get(caller, cluster_id)
+        told = await self._store.get_policy(cluster_id)
+        if told is None:
+            return PolicyView(None, None)
+        return PolicyView(msgspec.json.decode(told[0], type=AnnouncedPolicy), told[1])
 
     async def list_clusters(
         self,

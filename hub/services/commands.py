@@ -74,6 +74,17 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     output: OutputText
 
 
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Whether a command may run: `command` as it would, or the `refusal`. `nearest`: the words of one that may run in
+    its place, None where none is near. `is_policy_known`: whether an agent of the cluster has told its policy.
+    """
+
+    command: kubectl.KubectlCommand | None = None
+    refusal: kubectl.Refusal | None = None
+    nearest: list[str] | None = None
+    is_policy_known: bool
+
+
 class CommandService:
     """Everything about commands and their results."""
 
@@ -146,6 +157,32 @@ class CommandService:
                 result = ended.result().result if ended.done() else result
         output = await self._store.read_output(result_id, offset=offset, limit=limit, is_full=is_full)
         return Answer(result, output)
+
+    async def validate(self, caller: Caller, cluster_id: str, command_type: str, args: Sequence[str]) -> Verdict:
+        """Whether a command may run on a cluster, without running it. Raises NotFound, Forbidden.
+
+        The agent's own rules are those that it last told; it decides by those that it has when a command comes.
+        """
+        caller.require_hands()
+        policy = (await self._clusters.policy(caller, cluster_id)).policy
+        scopes: list[tuple[kubectl.By, kubectl.Scope | None]] = [
+            ("hub", self._scope),
+            ("key", caller.key.scope),
+            ("agent", None if policy is None else policy.scope),
+        ]
+
+        def check(command_type: str, args: Sequence[str]) -> kubectl.KubectlCommand:
+            command = kubectl.parse(command_type, args)
+            for by, scope in scopes:
+                if scope is not None:
+                    scope.check(command, by)
+            return command
+
+        try:
+            return Verdict(command=check(command_type, args), is_policy_known=policy is not None)
+        except kubectl.Refusal as refusal:
+            near = kubectl.nearest(command_type, args, check)
+            return Verdict(refusal=refusal, nearest=near, is_policy_known=policy is not None)
 
     async def cancel(self, caller: Caller, result_id: str, reason: str) -> Result:
         """Cancel a command and wait for its end, a little; one that has ended comes back as it is. Raises NotFound."""
@@ -245,12 +282,9 @@ class CommandService:
         caller.require_hands()
         try:
             command = kubectl.parse(command_type, args)
+            self._scope.check(command, "hub")
         except kubectl.Refusal as refusal:
-            raise refused(refusal, "grammar") from None
-        try:
-            self._scope.check(command, "this hub")
-        except kubectl.Refusal as refusal:
-            raise refused(refusal, "hub") from None
+            raise refused(refusal) from None
         caller.check(command)
         return command
 

@@ -74,6 +74,12 @@ class Store(Protocol):
     ) -> None:
         """Keep what an agent said at hello."""
 
+    async def record_policy(self, cluster_id: str, policy: str, now: float) -> None:
+        """Keep what an agent told of its cluster's policy, as JSON."""
+
+    async def get_policy(self, cluster_id: str) -> tuple[str, float] | None:
+        """What an agent last told of a cluster's policy, as JSON, and when; None: nothing yet."""
+
     async def record_seen(self, seen: Mapping[str, float]) -> None:
         """Set `last_seen` of many clusters at once: `{cluster_id: time}`; unknown ones are passed over."""
 

@@ -181,3 +181,11 @@ def m006_scoped_keys(db: Database) -> None:
     keys.add_column("retired_hash", str)
     keys.add_column("retired_until", float)
     keys.create_index(["retired_hash"])
+
+
+@MIGRATIONS()
+def m007_policies(db: Database) -> None:
+    """What each cluster's owner allows, as the agent last told it, as JSON, and when it did."""
+    clusters = db.table("clusters")
+    clusters.add_column("policy", str)
+    clusters.add_column("policy_at", float)

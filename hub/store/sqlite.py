@@ -355,6 +355,17 @@ class SqliteStore:
         query = "UPDATE clusters SET agent_version = ?, kubernetes_version = ?, last_seen = ? WHERE cluster_id = ?"
         await self._write(lambda db: db.execute(query, (agent_version, kubernetes_version, now, cluster_id)))
 
+    async def record_policy(self, cluster_id: str, policy: str, now: float) -> None:
+        """See Store."""
+        query = "UPDATE clusters SET policy = ?, policy_at = ? WHERE cluster_id = ?"
+        await self._write(lambda db: db.execute(query, (policy, now, cluster_id)))
+
+    async def get_policy(self, cluster_id: str) -> tuple[str, float] | None:
+        """See Store."""
+        query = "SELECT policy, policy_at FROM clusters WHERE cluster_id = ? AND policy IS NOT NULL"
+        row: tuple[str, float] | None = await self._read(lambda db: db.execute(query, (cluster_id,)).fetchone())
+        return row
+
     async def record_seen(self, seen: Mapping[str, float]) -> None:
         """See Store."""
         rows = [(at, cluster_id) for cluster_id, at in seen.items()]

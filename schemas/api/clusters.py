@@ -51,6 +51,40 @@ class ClusterState(Schema):
     queue_depth = fields.Integer(required=True, metadata={"description": "Commands that wait for their turn."})
 
 
+class PolicyLimits(Schema):
+    """The most that a command may take, and the most at once; null: as the hub asks."""
+
+    max_seconds = fields.Float(required=True, allow_none=True)
+    max_output_bytes = fields.Integer(required=True, allow_none=True)
+    max_commands = fields.Integer(required=True, allow_none=True)
+    max_streams = fields.Integer(required=True, allow_none=True)
+
+
+class Policy(Schema):
+    """What a cluster's owner allows; `["*"]` is all there are."""
+
+    verbs = fields.List(fields.String(), required=True)
+    namespaces = fields.List(fields.String(), required=True)
+    kinds = fields.List(fields.String(), required=True)
+    denied_kinds = fields.List(fields.String(), required=True)
+    redaction = fields.String(required=True)
+    control_characters = fields.String(required=True)
+    limits = fields.Nested(PolicyLimits, required=True)
+    problem = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why a newer policy of the owner's does not hold; null: this is the newest."},
+    )
+
+
+class ClusterPolicy(Schema):
+    """A cluster's policy as its agent told it; null: none has yet."""
+
+    cluster_id = fields.String(required=True)
+    policy = fields.Nested(Policy, required=True, allow_none=True)
+    told_at = Timestamp(required=True, allow_none=True)
+
+
 class NewCluster(Schema):
     """What a cluster is registered with."""
 

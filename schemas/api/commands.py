@@ -106,6 +106,41 @@ class QuickExecute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     keep_full_output: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class Validate(Schema):
+    """A command that is not to run yet."""
+
+    cluster_id = ClusterId(required=True)
+    command_type = fields.String(required=True, validate=validate.Length(1, 64), metadata={"example": "get"})
+    args = fields.List(fields.String(), required=True, metadata={"example": ["secrets", "-A"]})
+
+
+class Verdict(Schema):
+    """Whether a command may run; if not, whose rule it is, which, and what would."""
+
+    allowed = fields.Boolean(required=True)
+    command = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "The words as they would run, in canonical form; null: it may not."},
+    )
+    is_stream = fields.Boolean(required=True, metadata={"description": "Whether it goes on until it is ended."})
+    by = fields.String(required=True, allow_none=True, validate=validate.OneOf(("grammar", "hub", "key", "agent")))
+    rule = fields.String(required=True, allow_none=True, metadata={"description": "See docs/commands.md."})
+    reason = fields.String(required=True, allow_none=True)
+    argument = fields.String(required=True, allow_none=True)
+    nearest = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "The words of a command near it that may run; null: none is known."},
+    )
+    is_policy_known = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether the cluster's agent has told its policy; else it may still refuse."},
+    )
+
+
 class ExecuteHeaders(Schema):
     """The headers that steer an execute."""
 

@@ -14,12 +14,14 @@ command, and what it stores and sends is the parsed form written out again, so t
     kinds.py      the kinds every Kubernetes has, and what a word may mean
     reads.py      what a parsed command reads of a cluster
     scope.py      what of all this a key, a hub or a cluster's policy lets through
+    nearest.py    the command nearest to a refused one that may run
     parser.py     kubectl's own reading of a command line (pflag, cobra) over those tables
 """
 
 from schemas.kubectl.command import KubectlCommand
+from schemas.kubectl.nearest import nearest
 from schemas.kubectl.parser import MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, MAX_TOTAL_BYTES, parse
-from schemas.kubectl.refusal import Refusal, Rule
+from schemas.kubectl.refusal import By, Refusal, Rule
 from schemas.kubectl.scope import EVERYTHING, Scope, unclear_kind
 from schemas.kubectl.values import seconds
 from schemas.kubectl.verbs import GRAMMARS, VERBS
@@ -31,10 +33,12 @@ __all__ = [
     "MAX_ARGUMENT_BYTES",
     "MAX_TOTAL_BYTES",
     "VERBS",
+    "By",
     "KubectlCommand",
     "Refusal",
     "Rule",
     "Scope",
+    "nearest",
     "parse",
     "seconds",
     "unclear_kind",

@@ -26,6 +26,9 @@ Rule = Literal[
     "verb_not_allowed",
 ]
 
+# Whose rule it is.
+By = Literal["grammar", "hub", "key", "agent"]
+
 _SHOWN_CHARACTERS: Final = 120
 
 
@@ -35,13 +38,15 @@ class Refusal(Exception):
     `reason` is one sentence that names the argument and the remedy, for example "`--raw=/api` would …". `argument` is
     the element of the command that gave offence, shortened and with unprintable characters escaped, so that it can be
     logged and sent; None when it is the command as a whole. `allowed` lists what may stand in that place (verbs, the
-    flags of the verb, values), empty when that is no short list. `rule` is the stable code of docs/commands.md.
+    flags of the verb, values), empty when that is no short list. `rule` is the stable code of docs/commands.md, `by`
+    says whose it is.
     """
 
     def __init__(
         self, rule: Rule, explanation: str, *, argument: str | None = None, allowed: Sequence[str] = ()
     ) -> None:
         self.rule: Rule = rule
+        self.by: By = "grammar"
         self.argument = None if argument is None else _escaped(_shortened(argument))
         self.reason = _escaped(explanation) if self.argument is None else f"`{self.argument}` {_escaped(explanation)}"
         self.allowed = tuple(allowed)

@@ -13,9 +13,15 @@ import msgspec
 from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.kinds import ALL, NAMESPACES, Kind, is_category, is_surely, kind_of, may_be
 from schemas.kubectl.reads import SYSTEM_NAMESPACE, Read, reads, shown_beside, shows_events
-from schemas.kubectl.refusal import Refusal
+from schemas.kubectl.refusal import By, Refusal
 
 _SHOWN: Final = 20
+_WHOSE: Final[dict[By, str]] = {
+    "grammar": "the grammar",
+    "hub": "this hub",
+    "key": "this key",
+    "agent": "this cluster's policy",
+}
 # `example.com`, and not `v1.example.com`: a group that is no version, with a dot as groups of custom resources have.
 _GROUP: Final = re.compile(r"(?!v\d+((alpha|beta)\d+)?\.)[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _WILD: Final = frozenset("*?[")
@@ -33,8 +39,15 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
     kinds: tuple[str, ...] | None = None
     denied_kinds: tuple[str, ...] = ()
 
-    def check(self, command: KubectlCommand, whose: str) -> None:
-        """Raise Refusal unless the command may run; `whose` says who does not let it, `this key`."""
+    def check(self, command: KubectlCommand, by: By) -> None:
+        """Raise Refusal unless the command may run; `by` says whose scope this is."""
+        try:
+            self._check(command, _WHOSE[by])
+        except Refusal as refusal:
+            refusal.by = by
+            raise
+
+    def _check(self, command: KubectlCommand, whose: str) -> None:
         if self.command_types is not None and command.verb not in self.command_types:
             raise Refusal(
                 "verb_not_allowed",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.frames import Hello, Leaving
+from schemas.frames import Hello, Leaving, PolicyChanged
 from tests.support.fake_api_server import fake_api_server
 from tests.support.kubectls import is_alive, kubeconfig, stub_kubectl
 from tests.support.scripted_hub import Answer, HubLink, ScriptedHub, scripted_hub
@@ -76,6 +76,35 @@ async def agent(
 
 def flags(hub: ScriptedHub) -> tuple[str, ...]:
     return ("--hub-url", hub.url, "--cluster-id", "alpha")
+
+
+def policy(folder: Path, text: str) -> str:
+    """A policy file with this text; its path."""
+    path = folder / "policy.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+async def test_a_policy_file_is_read_again_and_a_broken_one_is_not_taken(tmp_path: Path) -> None:
+    path = policy(tmp_path, "verbs: [logs]\nlimits:\n  max_seconds: 5\n")
+    async with scripted_hub() as hub, agent(tmp_path, *flags(hub), KUBENTLY_AGENT_POLICY_FILE=path) as running:
+        link = await hub.link()
+        told = (await link.welcome()).policy
+        assert json.loads(bytes(told["verbs"])) == ["logs"]
+        assert json.loads(bytes(told["limits"]))["max_seconds"] == 5
+        policy(tmp_path, "verbs: [get")
+        told = (await link.expect(PolicyChanged)).policy
+        assert json.loads(bytes(told["verbs"])) == ["logs"]
+        assert json.loads(bytes(told["problem"])).startswith("not YAML")
+        assert "the policy before it holds" in running.log
+        policy(tmp_path, "verbs: [get]")
+        told = (await link.expect(PolicyChanged)).policy
+        assert (json.loads(bytes(told["verbs"])), json.loads(bytes(told["problem"]))) == (["get"], None)
+        await link.run("get", "pods")
+        assert (await link.result())[1].status == "completed"
+        await link.close()
+        hello = await (await hub.link()).welcome()
+        assert json.loads(bytes(hello.policy["verbs"])) == ["get"]
 
 
 async def test_the_whole_agent(tmp_path: Path) -> None:
@@ -204,14 +233,15 @@ async def test_native_alone(tmp_path: Path) -> None:
 async def test_native_and_kubectl(tmp_path: Path) -> None:
     async with fake_api_server() as api, scripted_hub() as hub:
         environ = {"KUBENTLY_AGENT_EXECUTORS": "", "KUBECONFIG": str(api.kubeconfig(subfolder(tmp_path)))}
-        async with agent(tmp_path, *flags(hub), **environ, KUBENTLY_AGENT_POLICY_REDACTION="off"):
+        off = policy(tmp_path, "redaction: off")
+        async with agent(tmp_path, *flags(hub), "--policy-file", off, **environ):
             link, hello = await told(hub, {"native", "kubectl"})
             assert (hello.executors, hello.kubernetes_version) == ({"native": "v1.33", "kubectl": "v1.33.1"}, "v1.32.4")
             await link.run("get", "pods", "-o", "go-template={{.kind}}")
             _, last = await link.result()
             assert (last.status, last.executor) == ("completed", "kubectl")
             assert last.chunks[0].data == "get --output=go-template={{.kind}} -- pods\n"
-        async with agent(tmp_path, *flags(hub), **environ, KUBENTLY_AGENT_POLICY_REDACTION="on"):
+        async with agent(tmp_path, *flags(hub), **environ):
             link, _ = await told(hub, {"native", "kubectl"})
             await link.run("get", "pods", "-o", "go-template={{.kind}}")
             _, last = await link.result()
@@ -283,14 +313,16 @@ async def test_a_settings_file_and_json_logs(tmp_path: Path) -> None:
     async with scripted_hub() as hub:
         file = tmp_path / "agent.toml"
         file.write_text(
-            f'hub_url = "{hub.url}"\ncluster_id = "alpha"\n[policy]\nverbs = ["logs"]\n[log]\nformat = "json"\n'
+            f'hub_url = "{hub.url}"\ncluster_id = "alpha"\npolicy_file = "{policy(tmp_path, "verbs: [logs]")}"\n'
+            '[log]\nformat = "json"\n'
         )
         async with agent(tmp_path, "--config", str(file)) as running:
             link = await hub.link()
             hello = await link.welcome()
             assert json.loads(bytes(hello.policy["verbs"])) == ["logs"]
             await link.run("get", "pods")
-            assert (await link.result())[1].error == "get is not allowed by this cluster's policy"
+            error = (await link.result())[1].error
+            assert error == "`get` is not allowed: this cluster's policy is limited to logs"
             lines = [json.loads(line) for line in running.log.splitlines()]
             assert {"agent started", "connected to the hub"} <= {line["message"] for line in lines}
 
@@ -314,7 +346,11 @@ async def test_exit_on_rejection(tmp_path: Path, status: int, code: int) -> None
         (("--hub-url", "wss://h", "--cluster-id", "a"), {"KUBENTLY_AGENT_TOKEN": ""}, "no agent token"),
         (("--hub-url", "wss://h", "--cluster-id", "a"), {"KUBECONFIG": ""}, "no cluster"),
         (("--hub-url", "wss://h", "--cluster-id", "a"), {"KUBENTLY_AGENT_KUBECTL": "/absent"}, "no such program"),
-        (("--hub-url", "wss://h", "--cluster-id", "a"), {"KUBENTLY_AGENT_POLICY_VERBS": "exec"}, "exec is no verb"),
+        (
+            ("--hub-url", "wss://h", "--cluster-id", "a", "--policy-file", "/none"),
+            {},
+            "policy_file /none: cannot be read",
+        ),
         (("--hub-url", "wss://h", "--cluster-id", "a"), {"KUBENTLY_AGENT_TOKE": "x"}, "is no setting"),
         (("--config", "/absent.toml"), {}, "No such file"),
         (("--log-level", "loud", "--hub-url", "wss://h", "--cluster-id", "a"), {}, "log.level"),

@@ -12,7 +12,7 @@ import pytest
 from agent.dispatcher import Dispatcher, TooManyCommands
 from agent.executors.base import Executor
 from agent.outbox import Outbox
-from agent.policy import Policy
+from agent.policy import Limits, Policy
 from agent.settings import Output as OutputSettings
 from schemas import codec
 from schemas.frames import (
@@ -43,9 +43,9 @@ from tests.support.waiting import until
 class Agent:
     """A dispatcher whose frames the test reads as the link would; acknowledges them as a hub does."""
 
-    def __init__(self, *executors: Executor, verbs: frozenset[str] | None = None, limit: int = 8) -> None:
+    def __init__(self, *executors: Executor, policy: Policy | None = None, limit: int = 8) -> None:
         self.outbox = Outbox(OutputSettings())
-        self.dispatcher = Dispatcher(executors, Policy(verbs), self.outbox)
+        self.dispatcher = Dispatcher(executors, policy or Policy(), self.outbox)
         self.output: defaultdict[str, str] = defaultdict(str)
         self.begin(limit)
 
@@ -104,10 +104,53 @@ async def test_the_grammar_is_asked_again(args: tuple[str, ...], reason: str) ->
 
 
 async def test_the_policy_is_asked() -> None:
-    agent = Agent(EchoExecutor(), verbs=frozenset({"logs"}))
+    agent = Agent(EchoExecutor(), policy=Policy(verbs=("logs",)))
     agent.run("get", "pods")
     frame = await agent.exit()
-    assert (frame.status, frame.error) == ("refused", "get is not allowed by this cluster's policy")
+    assert (frame.status, frame.error) == ("refused", "`get` is not allowed: this cluster's policy is limited to logs")
+
+
+async def test_another_policy_holds_at_once_also_for_what_runs() -> None:
+    agent = Agent(SlowExecutor())
+    agent.run("get", "pods", result_id="res_1")
+    agent.run("get", "configmaps", result_id="res_2")
+    await until(lambda: agent.dispatcher.running == 2)
+    await asyncio.sleep(0)
+    agent.dispatcher.adopt(Policy(denied_kinds=("cm",)))
+    frame = await agent.exit()
+    assert (frame.result_id, frame.status) == ("res_2", "cancelled")
+    assert str(frame.error).startswith("This cluster's policy has changed: `configmaps` is")
+    assert agent.dispatcher.running == 1
+    agent.run("get", "cm", result_id="res_3")
+    frame = await agent.exit()
+    assert (frame.result_id, frame.status) == ("res_3", "refused")
+    agent.dispatcher.take(Cancel("res_1", "enough"))
+    assert (await agent.exit()).result_id == "res_1"
+
+
+async def test_output_that_was_not_to_be_redacted_ends_when_it_is() -> None:
+    agent = Agent(SlowExecutor(), policy=Policy(redaction="off"))
+    agent.run("logs", "-f", "web-0", is_stream=True)
+    await until(lambda: agent.dispatcher.running == 1)
+    agent.dispatcher.adopt(Policy())
+    frame = await agent.exit()
+    assert (frame.status, frame.error) == (
+        "cancelled",
+        "This cluster's policy has changed: its output is to be redacted now",
+    )
+
+
+async def test_the_limits_of_the_policy() -> None:
+    limits = Limits(max_seconds=0.2, max_output_bytes=1024, max_commands=1)
+    agent = Agent(SlowExecutor(), policy=Policy(limits=limits))
+    agent.run("get", "pods")
+    frame = await agent.exit()
+    assert (frame.status, frame.error) == ("timeout", "Not done within 0.2 s")
+    agent = Agent(FloodingExecutor(), policy=Policy(limits=limits))
+    agent.run("get", "pods")
+    frame = await agent.exit()
+    assert len(agent.output["res_1"]) <= 1024
+    assert frame.is_truncated
 
 
 async def test_without_an_executor() -> None:

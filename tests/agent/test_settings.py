@@ -24,7 +24,6 @@ def loaded(file: dict[str, Any] | None = None, **environ: str) -> Settings:
 def test_defaults_and_layers() -> None:
     settings = loaded({"log": {"level": "debug"}}, KUBENTLY_AGENT_LOG_FORMAT="json", KUBENTLY_AGENT_TOKEN="t0ken")
     assert (settings.log.level, settings.log.format) == ("debug", "json")
-    assert settings.policy.verbs == ("*",)
     assert "t0ken" not in repr(settings)
 
 
@@ -39,7 +38,7 @@ def test_defaults_and_layers() -> None:
         ("KUBENTLY_AGENT_EXIT_ON_REJECTION", "1", "exit_on_rejection", True),
         ("KUBENTLY_AGENT_EXECUTORS", "kubectl, native", "executors", ("kubectl", "native")),
         ("KUBENTLY_AGENT_KUBECTL", "/opt/kubectl", "kubectl", "/opt/kubectl"),
-        ("KUBENTLY_AGENT_POLICY_VERBS", "get, logs", "policy.verbs", ("get", "logs")),
+        ("KUBENTLY_AGENT_POLICY_FILE", "/run/policy", "policy_file", "/run/policy"),
     ],
 )
 def test_names_in_the_environment(variable: str, text: str, path: str, value: object) -> None:

@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.errors import AlreadyExists, IdempotencyConflict, InvalidRequest, NotFound, SessionNotActive, StoreFull
-from hub.records import Cluster, Ending, Idempotency, Key, OutputChunk, Result, Session, StoredChunks, Token
+from hub.records import Cluster, Ending, Idempotency, Key, Limits, OutputChunk, Result, Session, StoredChunks, Token
 from hub.store.base import Store
 from hub.store.sqlite import SqliteStore
 from schemas.frames import Stream
 from schemas.ids import new_id
+from schemas.kubectl import Scope
 
 NOW = 1_800_000_000.0
 KEEP_STREAM_BYTES = 1000
@@ -97,6 +98,19 @@ async def test_keys(store: Store) -> None:
     assert await store.find_key("hash-1") is None
 
 
+async def test_keys_with_limits_and_with_two_secrets(store: Store) -> None:
+    scope = Scope(("get",), ("team-*",), ("pods",), ("secrets",))
+    key = Key("key_1", "ci", "auditor", "hash-1", NOW, None, None, scope, Limits(execute_per_minute=5))
+    await store.add_key(key)
+    assert await store.find_key("hash-1") == key
+    rotated = await store.rotate_key("key_1", "hash-2", NOW + 60)
+    assert rotated == replace(key, secret_hash="hash-2", retired_hash="hash-1", retired_until=NOW + 60)
+    assert [await store.find_key(each) for each in ("hash-1", "hash-2")] == [rotated, rotated]
+    await store.rotate_key("key_1", "hash-3", NOW + 90)
+    assert await store.find_key("hash-1") is None
+    assert await store.rotate_key("key_none", "hash-4", NOW) is None
+
+
 async def test_clusters_and_tokens(store: Store) -> None:
     cluster = Cluster("alpha", "Alpha", NOW)
     token = Token("tok_1", "alpha", "hash", NOW)
@@ -114,6 +128,10 @@ async def test_clusters_and_tokens(store: Store) -> None:
     assert not await store.remove_token("beta", "tok_3")
     assert await store.remove_token("alpha", "tok_3")
     assert not await store.remove_token("alpha", "tok_3")
+    assert await store.get_policy("alpha") is None
+    await store.record_policy("alpha", "{}", NOW + 1)
+    assert await store.get_policy("alpha") == ("{}", NOW + 1)
+    assert await store.get_policy("nowhere") is None
     await store.record_agent("alpha", agent_version="1.0", kubernetes_version=None, now=NOW + 2)
     await store.record_seen({"alpha": NOW + 3, "unknown": NOW})
     assert await store.list_clusters() == [replace(cluster, agent_version="1.0", last_seen=NOW + 3)]

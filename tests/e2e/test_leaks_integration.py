@@ -91,7 +91,9 @@ async def test_nothing_planted_gets_out(cluster: Cluster, planted: str, tmp_path
 
 async def test_without_redaction_it_does(cluster: Cluster, planted: str, tmp_path: Path) -> None:
     """So that the test above is known to be able to fail."""
-    env = {"KUBECONFIG": str(cluster.kubeconfig), "KUBENTLY_AGENT_POLICY_REDACTION": "off"}
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("redaction: off\n")
+    env = {"KUBECONFIG": str(cluster.kubeconfig), "KUBENTLY_AGENT_POLICY_FILE": str(policy)}
     async with road(tmp_path, env) as way:
         found = leaks(await answers(way, planted))
     assert {"config-key", "config-file", "env-name", "env-content", "args-two", "annotation", "label", "event"} <= set(

@@ -18,7 +18,7 @@ PODS = Scope(kinds=("pods",))
 def rule(scope: Scope, *argv: str) -> str | None:
     """Why a command may not run; None: it may."""
     try:
-        scope.check(parse(argv[0], argv[1:]), "this key")
+        scope.check(parse(argv[0], argv[1:]), "key")
     except Refusal as refusal:
         return refusal.rule
     return None
@@ -58,7 +58,7 @@ def test_a_denied_kind_is_denied_with_every_flag(argv: tuple[str, ...]) -> None:
 )
 def test_look_alikes_are_no_kinds_at_all(look_alike: str) -> None:
     with pytest.raises(Refusal):
-        NO_SECRETS.check(parse("get", [look_alike]), "this key")
+        NO_SECRETS.check(parse("get", [look_alike]), "key")
 
 
 def test_others_are_not_denied() -> None:
@@ -148,7 +148,7 @@ def test_beyond_its_namespaces(argv: tuple[str, ...]) -> None:
     except Refusal:
         return  # no verb has the flag: even better
     with pytest.raises(Refusal) as caught:
-        TEAM.check(command, "this key")
+        TEAM.check(command, "key")
     assert caught.value.rule == "namespace_not_allowed"
 
 
@@ -213,7 +213,7 @@ def test_a_scope_takes_in_itself(scope: Scope) -> None:
 def passes(scope: Scope, command: KubectlCommand) -> bool:
     """Whether a command may run."""
     try:
-        scope.check(command, "this key")
+        scope.check(command, "key")
     except Refusal:
         return False
     return True

@@ -56,7 +56,7 @@ class LinkedAgent:
         } | fields
         settings = Settings(**values)  # type: ignore[arg-type]
         self.outbox = Outbox(settings.output)
-        self.dispatcher = Dispatcher([executor], Policy(None), self.outbox)
+        self.dispatcher = Dispatcher([executor], Policy(), self.outbox)
         self.backoff = QuickBackoff()
         self.link = Link(settings, lambda: "t0ken", self.hello, self.dispatcher, self.outbox, backoff or self.backoff)
 

@@ -82,8 +82,8 @@ def _check_secrets(call: Call, selection: Selection) -> None:
         return
     if command.output not in _SECRET_OUTPUTS or command.flag("sort-by"):
         raise CommandFailed(
-            "error: the values of Secrets stay in the cluster, and this agent hides none (policy.redaction is off): "
-            "get them as a table (no -o, or -o wide) or as -o name, and leave --sort-by out"
+            "error: the values of Secrets stay in the cluster, and this agent hides none (its policy has redaction: "
+            "off): get them as a table (no -o, or -o wide) or as -o name, and leave --sort-by out"
         )
 
 
