@@ -138,9 +138,13 @@ class Dispatcher:
         self._redaction.shows_controls = policy.control_characters == "neutralise"
         self._resize()
         for command in self._commands:
-            reason = None if command.parsed is None else policy.refusal(command.parsed)
-            if reason is not None or is_stricter:
-                because = reason or "its output is to be redacted now"
+            because = "its output is to be redacted now" if is_stricter else None
+            try:
+                if command.parsed is not None:
+                    policy.admit(command.parsed)
+            except kubectl.Refusal as refusal:
+                because = refusal.reason
+            if because is not None:
                 command.end_early(_Ending("cancelled", error=f"This cluster's policy has changed: {because}"))
 
     def _resize(self) -> None:
@@ -285,10 +289,12 @@ class Dispatcher:
             _log.warning("the hub sent a command that the grammar refuses", extra={"reason": refusal.reason})
             at = f"{refusal.argument}: " if refusal.argument is not None else ""
             return _Ending("refused", error=at + refusal.reason)
-        command.parsed = parsed
-        reason = self._policy.refusal(parsed) or command.lane.refusal
-        if reason is not None:
-            return _Ending("refused", error=reason)
+        try:
+            command.parsed = parsed = self._policy.admit(parsed)
+        except kubectl.Refusal as refusal:
+            return _Ending("refused", error=refusal.reason)
+        if command.lane.refusal is not None:
+            return _Ending("refused", error=command.lane.refusal)
         work = asyncio.create_task(self._execute(parsed, command), name=f"{run.command_type} {run.result_id}")
         timeout = max(0.0, command.deadline - self._loop.time())
         watched: set[asyncio.Future[Any]] = {work, command.stop}

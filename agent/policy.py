@@ -59,13 +59,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What may run."""
         return kubectl.Scope(_some(self.verbs), _some(self.namespaces), _some(self.kinds), self.denied_kinds)
 
-    def refusal(self, command: kubectl.KubectlCommand) -> str | None:
-        """Why a command may not run, in a sentence; None when it may."""
-        try:
-            self.scope.check(command, "agent")
-        except kubectl.Refusal as refusal:
-            return refusal.reason
-        return None
+    def admit(self, command: kubectl.KubectlCommand) -> kubectl.KubectlCommand:
+        """The command as it may run. Raises kubectl.Refusal."""
+        return kubectl.admit(command, (("agent", self.scope),))
 
     def limited(self, run: Run) -> Run:
         """The same command, within the limits."""

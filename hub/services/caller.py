@@ -71,15 +71,6 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
     # by command
 
-    def check(self, command: kubectl.KubectlCommand) -> None:
-        """Raise CommandRefused unless the key may run the command."""
-        if self.key.scope is None:
-            return
-        try:
-            self.key.scope.check(command, "key")
-        except kubectl.Refusal as refusal:
-            raise refused(refusal) from None
-
     def bound(self, max_output_bytes: int) -> int:
         """No more than the key's own limit of output."""
         own = (self.key.limits or _NO_LIMITS).max_output_bytes

@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+Scopes = tuple[tuple[kubectl.By, kubectl.Scope | None], ...]
+
 # How long past a command's deadline its caller is kept: the reaper comes by every second, the store needs a moment.
 _LAST_WAIT_SECONDS: Final = 5.0
 # A stopping hub waits so long for what it began for callers that have left.
@@ -165,18 +167,10 @@ class CommandService:
         """
         caller.require_hands()
         policy = (await self._clusters.policy(caller, cluster_id)).policy
-        scopes: list[tuple[kubectl.By, kubectl.Scope | None]] = [
-            ("hub", self._scope),
-            ("key", caller.key.scope),
-            ("agent", None if policy is None else policy.scope),
-        ]
+        scopes = (*self._scopes(caller), ("agent", None if policy is None else policy.scope))
 
         def check(command_type: str, args: Sequence[str]) -> kubectl.KubectlCommand:
-            command = kubectl.parse(command_type, args)
-            for by, scope in scopes:
-                if scope is not None:
-                    scope.check(command, by)
-            return command
+            return kubectl.admit(kubectl.parse(command_type, args), scopes)
 
         try:
             return Verdict(command=check(command_type, args), is_policy_known=policy is not None)
@@ -281,12 +275,12 @@ class CommandService:
         """The command, if grammar, hub and key let it through. Raises Forbidden, CommandRefused."""
         caller.require_hands()
         try:
-            command = kubectl.parse(command_type, args)
-            self._scope.check(command, "hub")
+            return kubectl.admit(kubectl.parse(command_type, args), self._scopes(caller))
         except kubectl.Refusal as refusal:
             raise refused(refusal) from None
-        caller.check(command)
-        return command
+
+    def _scopes(self, caller: Caller) -> Scopes:
+        return ("hub", self._scope), ("key", caller.key.scope)
 
     def _contract(self, caller: Caller, request: Request, *, is_stream: bool) -> tuple[int, str | None]:
         """The most bytes of stdout that are wanted, and the JSON of the rest of the output contract."""

@@ -22,7 +22,7 @@ from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.nearest import nearest
 from schemas.kubectl.parser import MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, MAX_TOTAL_BYTES, parse
 from schemas.kubectl.refusal import By, Refusal, Rule
-from schemas.kubectl.scope import EVERYTHING, Scope, unclear_kind
+from schemas.kubectl.scope import EVERYTHING, Scope, admit, unclear_kind
 from schemas.kubectl.values import seconds
 from schemas.kubectl.verbs import GRAMMARS, VERBS
 
@@ -38,6 +38,7 @@ __all__ = [
     "Refusal",
     "Rule",
     "Scope",
+    "admit",
     "nearest",
     "parse",
     "seconds",

@@ -18,7 +18,6 @@ class Kind(NamedTuple):
     short_names: tuple[str, ...] = ()
     is_namespaced: bool = True
     is_in_all: bool = False
-    other_groups: tuple[str, ...] = ()
     is_known: bool = True
 
     def __str__(self) -> str:
@@ -30,42 +29,41 @@ def _global(plural: str, group: str, singular: str, *short_names: str) -> Kind:
     return Kind(plural, group, singular, short_names, is_namespaced=False)
 
 
-# `kubectl api-resources` of Kubernetes 1.33, and what older ones have beside it. `other_groups`: where the same
-# objects are, or were, found too.
+# `kubectl api-resources` of Kubernetes 1.33, and what older ones have beside it.
 KINDS: Final = (
-    Kind("pods", "", "pod", ("po",), is_in_all=True, other_groups=("metrics.k8s.io",)),
+    Kind("pods", "", "pod", ("po",), is_in_all=True),
     Kind("services", "", "service", ("svc",), is_in_all=True),
     Kind("replicationcontrollers", "", "replicationcontroller", ("rc",), is_in_all=True),
     Kind("configmaps", "", "configmap", ("cm",)),
     Kind("secrets", "", "secret"),
     Kind("serviceaccounts", "", "serviceaccount", ("sa",)),
     Kind("endpoints", "", "endpoints", ("ep",)),
-    Kind("events", "", "event", ("ev",), other_groups=("events.k8s.io",)),
+    Kind("events", "", "event", ("ev",)),
     Kind("limitranges", "", "limitrange", ("limits",)),
     Kind("resourcequotas", "", "resourcequota", ("quota",)),
     Kind("persistentvolumeclaims", "", "persistentvolumeclaim", ("pvc",)),
     Kind("podtemplates", "", "podtemplate"),
     Kind("bindings", "", "binding"),
-    _global("nodes", "", "node", "no")._replace(other_groups=("metrics.k8s.io",)),
+    _global("nodes", "", "node", "no"),
     _global("namespaces", "", "namespace", "ns"),
     _global("persistentvolumes", "", "persistentvolume", "pv"),
     _global("componentstatuses", "", "componentstatus", "cs"),
-    Kind("deployments", "apps", "deployment", ("deploy",), is_in_all=True, other_groups=("extensions",)),
-    Kind("daemonsets", "apps", "daemonset", ("ds",), is_in_all=True, other_groups=("extensions",)),
-    Kind("replicasets", "apps", "replicaset", ("rs",), is_in_all=True, other_groups=("extensions",)),
+    Kind("deployments", "apps", "deployment", ("deploy",), is_in_all=True),
+    Kind("daemonsets", "apps", "daemonset", ("ds",), is_in_all=True),
+    Kind("replicasets", "apps", "replicaset", ("rs",), is_in_all=True),
     Kind("statefulsets", "apps", "statefulset", ("sts",), is_in_all=True),
     Kind("controllerrevisions", "apps", "controllerrevision"),
     Kind("jobs", "batch", "job", is_in_all=True),
     Kind("cronjobs", "batch", "cronjob", ("cj",), is_in_all=True),
     Kind("horizontalpodautoscalers", "autoscaling", "horizontalpodautoscaler", ("hpa",), is_in_all=True),
-    Kind("ingresses", "networking.k8s.io", "ingress", ("ing",), other_groups=("extensions",)),
-    Kind("networkpolicies", "networking.k8s.io", "networkpolicy", ("netpol",), other_groups=("extensions",)),
+    Kind("ingresses", "networking.k8s.io", "ingress", ("ing",)),
+    Kind("networkpolicies", "networking.k8s.io", "networkpolicy", ("netpol",)),
     _global("ingressclasses", "networking.k8s.io", "ingressclass"),
     _global("ipaddresses", "networking.k8s.io", "ipaddress", "ip"),
     _global("servicecidrs", "networking.k8s.io", "servicecidr"),
     Kind("endpointslices", "discovery.k8s.io", "endpointslice"),
     Kind("poddisruptionbudgets", "policy", "poddisruptionbudget", ("pdb",)),
-    _global("podsecuritypolicies", "policy", "podsecuritypolicy", "psp")._replace(other_groups=("extensions",)),
+    _global("podsecuritypolicies", "policy", "podsecuritypolicy", "psp"),
     Kind("leases", "coordination.k8s.io", "lease"),
     Kind("roles", "rbac.authorization.k8s.io", "role"),
     Kind("rolebindings", "rbac.authorization.k8s.io", "rolebinding"),
@@ -104,14 +102,14 @@ NAMESPACES: Final = _BY_WORD["namespaces"]
 
 
 def kind_of(word: str) -> Kind:
-    """What a word means, in any case, with version and group behind dots.
+    """What a word means, in any case: the plural, the singular, a short name, alone or with its group behind a dot.
 
-    A group is held against the table as kubectl holds it against the cluster: its beginning is enough. One that fits no
-    group of the table's kind makes it a kind of somebody else's, as does a word that is in no table.
+    With another group, or with a version, it is a kind of somebody else's, for all that is known here: a group that is
+    none in a cluster is read there as the beginning of another, and a version of one group as a group itself.
     """
     head, _, rest = word.lower().partition(".")
     kind = _BY_WORD.get(head)
-    if kind is not None and (not rest or any(_may_mean(rest, group) for group in (kind.group, *kind.other_groups))):
+    if kind is not None and rest in ("", kind.group or "v1."):
         return kind
     return Kind(head, rest, head, is_known=False)
 
@@ -130,21 +128,14 @@ def may_be(word: Kind, named: Kind) -> bool:
     """
     if named.is_known:  # names decide, whatever the group: what another group calls Secrets is no less secret
         return word == named or word.plural in (named.plural, named.singular, *named.short_names)
-    if word.is_known:  # built-in kinds come before others of the same name
+    if word.is_known:  # written out in full, which comes before others of the same name
         return False
-    return not word.group or _may_mean(word.group, named.group)
+    return not word.group or any(named.group.startswith(candidate) for candidate in _groups(word.group))
 
 
 def is_surely(word: Kind, named: Kind) -> bool:
-    """Whether what a command names can be nothing but what a rule names."""
-    if named.is_known or word.is_known:
-        return word == named
-    return word.plural == named.plural and named.group in _groups(word.group)
-
-
-def _may_mean(rest: str, group: str) -> bool:
-    """Whether what stands behind a word's first dot can mean this group."""
-    return any(group.startswith(candidate) for candidate in _groups(rest))
+    """Whether what a command names can be nothing but what a rule names, if the cluster has that at all."""
+    return (word.plural, word.group, word.is_known) == (named.plural, named.group, named.is_known)
 
 
 def _groups(rest: str) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.kinds import EVENTS, NODES, PODS, SERVICES, Kind, kind_of
 from schemas.kubectl.operands import resource_types
@@ -55,6 +57,30 @@ def reads(command: KubectlCommand) -> list[Read]:
     if command.verb == "cluster-info":
         return [Read(SERVICES, None)]
     return []
+
+
+def spelled_out(command: KubectlCommand) -> KubectlCommand:
+    """The same command with the kinds it names in full, where they are in the table: `po,deploy` is
+    `pods,deployments.apps`. A cluster may have a kind of its own by the name `po`, and none by these.
+    """
+    if command.verb not in _NAMING and command.verb != "logs":
+        return command
+    operands = list(command.operands)
+    if any("/" in operand for operand in operands):
+        operands = [_with_full_name(operand) for operand in operands]
+    elif operands and command.verb != "logs":
+        operands[0] = ",".join(_full_name(word) for word in operands[0].split(","))
+    return msgspec.structs.replace(command, operands=tuple(operands))
+
+
+def _with_full_name(operand: str) -> str:
+    word, slash, name = operand.partition("/")
+    return f"{_full_name(word)}/{name}" if slash else operand
+
+
+def _full_name(word: str) -> str:
+    kind = kind_of(word)
+    return str(kind) if kind.is_known else word
 
 
 def shown_beside(command: KubectlCommand) -> list[Kind]:

@@ -5,14 +5,14 @@ One class for all three, so that they cannot differ in what they take for a Secr
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.kinds import ALL, NAMESPACES, Kind, is_category, is_surely, kind_of, may_be
-from schemas.kubectl.reads import SYSTEM_NAMESPACE, Read, reads, shown_beside, shows_events
+from schemas.kubectl.reads import SYSTEM_NAMESPACE, Read, reads, shown_beside, shows_events, spelled_out
 from schemas.kubectl.refusal import By, Refusal
 
 _SHOWN: Final = 20
@@ -55,11 +55,16 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
                 argument=command.verb,
                 allowed=self.command_types,
             )
-        asked = reads(command)
+        asked = reads(command) if self.judges_kinds else []
         if self.kinds is not None or self.denied_kinds:
             self._check_kinds(command, asked, whose)
         if self.namespaces is not None:
             self._check_namespaces(command, asked, whose)
+
+    @property
+    def judges_kinds(self) -> bool:
+        """Whether it matters which kinds a command reads."""
+        return self.kinds is not None or self.namespaces is not None or bool(self.denied_kinds)
 
     def takes_in(self, other: "Scope") -> bool:
         """Whether nothing may run under the other one that may not under this one, as far as can be told."""
@@ -170,6 +175,20 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
 
 # Whoever is limited in nothing.
 EVERYTHING: Final = Scope()
+
+
+def admit(command: KubectlCommand, scopes: Iterable[tuple[By, Scope | None]]) -> KubectlCommand:
+    """The command as it may run under all of them, None among them limiting nothing. Raises the first one's Refusal.
+
+    Where kinds or namespaces decide it has its kinds in full, so that no cluster takes for another kind what was judged
+    here.
+    """
+    judges_kinds = False
+    for by, scope in scopes:
+        if scope is not None:
+            scope.check(command, by)
+            judges_kinds |= scope.judges_kinds
+    return spelled_out(command) if judges_kinds else command
 
 
 def unclear_kind(words: Sequence[str]) -> str | None:

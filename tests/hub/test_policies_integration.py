@@ -68,7 +68,7 @@ async def test_whose_rule_it_is_and_what_would_do(tmp_path: Any) -> None:
             await told(hub, ["get", "describe"])
         assert await verdict(hub, "get", "po", "-w") == {
             "allowed": True,
-            "command": ["get", "--watch=true", "--", "po"],
+            "command": ["get", "--watch=true", "--", "pods"],
             "is_stream": True,
             "by": None,
             "rule": None,
@@ -89,13 +89,13 @@ async def test_whose_rule_it_is_and_what_would_do(tmp_path: Any) -> None:
                 ("get", "cm,secret", "-n", "shop"),
                 "agent",
                 "kind_not_allowed",
-                ["get", "--namespace=shop", "--", "cm"],
+                ["get", "--namespace=shop", "--", "configmaps"],
             ),
             (
                 ("describe", "pod", "x", "-n", "team-a"),
                 "agent",
                 "kind_not_allowed",
-                ["describe", "--namespace=team-a", "--show-events=false", "--", "pod", "x"],
+                ["describe", "--namespace=team-a", "--show-events=false", "--", "pods", "x"],
             ),
         ):
             said = await verdict(hub, argv[0], *argv[1:], key=key)

@@ -80,7 +80,7 @@ def test_a_word_that_only_the_cluster_knows_may_be_what_is_denied() -> None:
         "w.v1.example.com",
     ):
         assert rule(NO_WIDGETS, "get", word) == "kind_not_allowed"
-    for word in ("pods", "gadgets.example.org", "deploy", "services.serving.knative.dev"):
+    for word in ("pods", "gadgets.example.org", "deploy", "deployments.apps", "services.serving.knative.dev"):
         assert rule(NO_WIDGETS, "get", word) is None
     assert rule(NO_WIDGETS, "get", "all") == "kind_not_allowed"
 
@@ -88,7 +88,16 @@ def test_a_word_that_only_the_cluster_knows_may_be_what_is_denied() -> None:
 def test_only_what_is_surely_allowed_is() -> None:
     for word in ("pods", "po", "Pod", "pods.v1.", "pod/x"):
         assert rule(PODS, "get", word) is None
-    for word in ("pods,cm", "all", "pods.example.com", "podz", "services", "api-extensions"):
+    for word in (
+        "pods,cm",
+        "all",
+        "pods.example.com",
+        "pods.v1beta1.",
+        "pods.metrics.k8s.io",
+        "podz",
+        "services",
+        "api-extensions",
+    ):
         assert rule(PODS, "get", word) == "kind_not_allowed"
     assert rule(PODS, "logs", "web-0") is None
     assert rule(PODS, "logs", "deploy/web") == "kind_not_allowed"
@@ -99,7 +108,7 @@ def test_only_what_is_surely_allowed_is() -> None:
     assert rule(PODS, "version") is None
     widgets = Scope(kinds=("widgets.example.com",))
     assert rule(widgets, "get", "widgets.example.com") is None
-    assert rule(widgets, "get", "widgets.v1.example.com") is None
+    assert rule(widgets, "get", "widgets.v1.example.com") == "kind_not_allowed"
     assert rule(widgets, "get", "widgets") == "kind_not_allowed"
     assert rule(widgets, "get", "widgets.example") == "kind_not_allowed"
 
@@ -170,7 +179,7 @@ def test_every_kind_of_the_table_is_found_by_all_its_words() -> None:
     words = list(itertools.chain.from_iterable((kind.plural, kind.singular, *kind.short_names) for kind in KINDS))
     assert len(words) - len(set(words)) == sum(kind.plural == kind.singular for kind in KINDS)
     for kind in KINDS:
-        for word in (kind.plural, kind.singular, *kind.short_names, str(kind), f"{kind.plural}.v1.{kind.group}"):
+        for word in (kind.plural, kind.singular, *kind.short_names, str(kind)):
             assert kind_of(word) == kind
             assert kind_of(word.upper()) == kind
 
