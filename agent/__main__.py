@@ -10,9 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from agent import app, logs
+from agent import app, check, logs
 from agent.errors import EXIT_BAD_SETTINGS, StartError
 from agent.link import token
+from agent.policy import Policy
+from agent.policy_file import PolicyFile
 from agent.settings import ENVIRONMENT_PREFIX, TOKEN_VARIABLE, Settings
 from schemas.settings import SettingsError, load
 
@@ -21,6 +23,7 @@ The agent token comes from KUBENTLY_AGENT_TOKEN, or from the file that KUBENTLY_
 again at every dial. The cluster is that of KUBECONFIG, else the pod's own. Every setting is also
 KUBENTLY_AGENT_<SECTION>_<NAME> in the environment and a key of the --config file.
 Exit codes: 0 stopped, 2 bad settings; with --exit-on-rejection 3 the hub said 401, 4 it said 403, 5 it said 426.
+Of check: 0 all is well, 1 the account lacks what the policy allows, 2 it could not be asked, 3 it can do too much.
 """
 
 
@@ -28,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the agent; returns its exit code."""
     options = _parser().parse_args(argv)
     try:
+        if options.command == "check":
+            return asyncio.run(_check(options))
         settings = _settings(options)
         read_token = token.source(settings.token_file)
         logs.configure(settings.log.level, settings.log.format)
@@ -35,6 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, StartError) as error:
         print(f"kubently-agent: {error}", file=sys.stderr)
         return EXIT_BAD_SETTINGS
+
+
+async def _check(options: argparse.Namespace) -> int:
+    """Neither a hub nor a name is needed to ask the cluster."""
+    options.hub_url, options.cluster_id = options.hub_url or "ws://127.0.0.1", options.cluster_id or "check"
+    settings = _settings(options)
+    logs.configure(settings.log.level, settings.log.format)
+    policy = Policy() if settings.policy_file is None else PolicyFile(Path(settings.policy_file)).load()
+    return await check.run(settings, policy, as_json=options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("run", "check"),
+        default="run",
+        help="run: the default. check: say what the account may do in the cluster, beside what the policy allows",
+    )
+    parser.add_argument("--json", action="store_true", help="check: print JSON")
     parser.add_argument("--hub-url", metavar="URL", help="wss://HOST[:PORT], or ws:// to a hub on this machine")
     parser.add_argument("--cluster-id", metavar="NAME", help="the cluster's name at the hub")
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings as TOML")

@@ -99,6 +99,7 @@ PODS: Final = _BY_WORD["pods"]
 EVENTS: Final = _BY_WORD["events"]
 SERVICES: Final = _BY_WORD["services"]
 NAMESPACES: Final = _BY_WORD["namespaces"]
+SECRETS: Final = _BY_WORD["secrets"]
 
 
 def kind_of(word: str) -> Kind:

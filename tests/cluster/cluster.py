@@ -178,25 +178,34 @@ class Cluster:
             for name, status in SETTLED.items()
         )
 
-    def _account(self) -> None:
-        """Write what the agent's ServiceAccount comes with."""
+    def account_kubeconfig(self, namespace: str, account: str) -> Path:
+        """Write a kubeconfig of a ServiceAccount that was just made, once it has a token; its path."""
+        name = f"{namespace}-{account}.kubeconfig"
+        return control_plane.kubeconfig(self.folder, name, self._state()["port"], self._token_of(namespace, account))
+
+    def _token_of(self, namespace: str, account: str) -> str:
         token = ""
 
         def find() -> bool:
             nonlocal token
             query = "jsonpath={.items[?(@.type=='kubernetes.io/service-account-token')].metadata.name}"
-            names = self.kubectl("-n", "kubently", "get", "secrets", "-o", query).split()
-            name = next((name for name in names if name.startswith("kubently-agent-token")), None)
+            names = self.kubectl("-n", namespace, "get", "secrets", "-o", query).split()
+            name = next((name for name in names if name.startswith(f"{account}-token")), None)
             if name is not None:  # before 1.24 every account has a Secret with its token
                 query = "go-template={{.data.token | base64decode}}"
-                token = self.kubectl("-n", "kubently", "get", "secret", name, "-o", query)
+                token = self.kubectl("-n", namespace, "get", "secret", name, "-o", query)
             else:
-                path = "/api/v1/namespaces/kubently/serviceaccounts/kubently-agent/token"
+                path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
                 answered = self.kubectl("create", "--raw", path, "-f", "-", text=json.dumps(_TOKEN_REQUEST))
                 token = json.loads(answered)["status"]["token"]
             return bool(token)
 
-        self._until("the agent's token", find)
+        self._until(f"the token of {account}", find)
+        return token
+
+    def _account(self) -> None:
+        """Write what the agent's ServiceAccount comes with."""
+        token = self._token_of("kubently", "kubently-agent")
         control_plane.kubeconfig(self.folder, "agent.kubeconfig", self._state()["port"], token)
         self.service_account.mkdir(mode=0o700)
         for name, text in (

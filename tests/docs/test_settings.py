@@ -43,7 +43,7 @@ def test_every_setting_is_listed_with_its_variable_and_default(heading: str, set
 )
 def test_every_flag_is_listed(heading: str, parser: argparse.ArgumentParser) -> None:
     listed = {code(row[2]) for row in rows(section(SETTINGS, heading)) if len(row) == 5} - {""}
-    assert listed == _flags(parser) - {"--help", "--version", "--config"}
+    assert listed == _flags(parser) - {"--help", "--version", "--config", "--json"}
 
 
 def test_the_secrets_are_listed() -> None:
