@@ -23,9 +23,7 @@ _HELM_KEY: Final = "release"
 _NO_VALUES: Final = frozenset({"", "true", "false", "null", "none"})
 _MAX_DEPTH: Final = 10_000  # that of Go's JSON decoder, which API servers use
 _SHORTEST: Final = 6  # no pattern finds anything in a shorter text
-
-
-_Place = tuple[Any, Any]  # a dict and a key in it, or a list and an index
+_MAX_NAMES: Final = 10_000
 
 
 class Objects:
@@ -34,70 +32,108 @@ class Objects:
     def __init__(self, marker: Marker, counts: Counts) -> None:
         self._marker = marker
         self._counts = counts
+        self._verdicts: dict[str, bool] = {}  # whether a name is a credential's
 
     def redact(self, value: Any) -> Any:
         """The value itself, changed in place."""
-        texts: list[str] = []
-        places: list[_Place] = []
-        self._walk(value, texts, places)
-        self._look_into(texts, places)
+        texts: set[str] = set()
+        self._walk(value, texts)
+        found = self._look_into(texts)
+        if found:
+            self._replace(value, found)
         return value
 
-    def _walk(self, root: Any, texts: list[str], places: list[_Place]) -> None:
-        """Hide what has to go for its name or its place; gather the other texts."""
+    def _walk(self, root: Any, texts: set[str]) -> None:
+        """Hide what has to go for its name or its place; gather the other texts.
+
+        Most of the time that redaction takes goes by here, in a list of pods some hundred steps for each.
+        """
+        verdicts = self._verdicts
+        add = texts.add
         left: list[tuple[Any, str, int]] = [(root, "", 0)]
         while left:
             value, name, depth = left.pop()
             if depth > _MAX_DEPTH:
                 raise ValueError("an object is nested too deep")
-            if isinstance(value, list):
+            if type(value) is list:
                 before = ""
                 for index, item in enumerate(value):
-                    if isinstance(item, str):
+                    if type(item) is str:
                         # `--token`, `x` of a container's args: the name stands in the entry before.
                         is_flag = before.startswith("-") and "=" not in before and not item.startswith("-")
-                        self._take(value, index, item, before.lstrip("-") if is_flag else name, texts, places)
+                        is_hidden = self._is_hidden(value, index, item, before.lstrip("-") if is_flag else name)
+                        if not is_hidden and len(item) > _SHORTEST:
+                            add(item)
                         before = item
-                    elif isinstance(item, dict | list):
+                    elif type(item) is dict or type(item) is list:
                         left.append((item, name, depth + 1))
-            elif isinstance(value, dict):
-                self._by_kind(value)
+            elif type(value) is dict:
+                if "kind" in value or "annotations" in value:
+                    self._by_kind(value)
                 named = value.get("name")
                 for key, item in value.items():
-                    if isinstance(item, str):
+                    if type(item) is str:
                         # An env entry, or a parameter of some controller's, has its name beside it.
-                        own = named if key == "value" and isinstance(named, str) else key
-                        self._take(value, key, item, own, texts, places)
-                    elif isinstance(item, dict | list) and key != "managedFields":  # which holds names only
-                        left.append((item, key, depth + 1))
+                        own = named if key == "value" and type(named) is str else key
+                        verdict = verdicts.get(own)
+                        if (verdict is None or verdict) and self._is_hidden(value, key, item, own):
+                            continue
+                        if len(item) > _SHORTEST:
+                            add(item)
+                    elif (type(item) is dict or type(item) is list) and item and key != "managedFields":
+                        left.append((item, key, depth + 1))  # managedFields hold names only
 
-    def _take(self, holder: Any, key: Any, text: str, name: str, texts: list[str], places: list[_Place]) -> None:
-        if is_credential(name) and text.lower() not in _NO_VALUES and not is_marker(text) and not _is_reference(text):
-            holder[key] = self._hide("credential", text)
-        elif len(text) > _SHORTEST:
-            texts.append(text)
-            places.append((holder, key))
+    def _is_hidden(self, holder: Any, key: Any, text: str, name: str) -> bool:
+        """Hide a text that has to go for its name. Whether it did."""
+        verdict = self._verdicts.get(name)
+        if verdict is None:
+            verdict = is_credential(name)
+            if len(self._verdicts) < _MAX_NAMES:
+                self._verdicts[name] = verdict
+        if not verdict or text.lower() in _NO_VALUES or is_marker(text) or _is_reference(text):
+            return False
+        holder[key] = self._hide("credential", text)
+        return True
 
-    def _look_into(self, texts: list[str], places: list[_Place]) -> None:
-        """Hide what looks like a credential. All texts are searched at once: most have nothing."""
-        joined = "\n".join(texts)
+    def _look_into(self, texts: set[str]) -> dict[str, tuple[str, dict[str, int]]]:
+        """Those texts that hold what looks like a credential: as they are to be, and how often each rule hid something.
+
+        All are searched at once: most have nothing.
+        """
+        listed = list(texts)
+        joined = "\n".join(listed)
         if joined.isascii():
-            starts = list(itertools.accumulate((len(text) + 1 for text in texts), initial=0))
+            starts = list(itertools.accumulate((len(text) + 1 for text in listed), initial=0))
         else:
-            raws = (text.encode(errors="surrogatepass") for text in texts)
+            raws = (text.encode(errors="surrogatepass") for text in listed)
             starts = list(itertools.accumulate((len(raw) + 1 for raw in raws), initial=0))
+        found: dict[str, tuple[str, dict[str, int]]] = {}
         last = -1
-        for found in SUSPICION.finditer(joined.encode(errors="surrogatepass")):
-            index = bisect.bisect_right(starts, found.start()) - 1
+        for match in SUSPICION.finditer(joined.encode(errors="surrogatepass")):
+            index = bisect.bisect_right(starts, match.start()) - 1
             if index == last:
                 continue
             last = index
-            screened = Text(self._counts, shows_controls=False)
-            raw = texts[index].encode(errors="surrogatepass")
+            counts: dict[str, int] = {}
+            screened = Text(counts, shows_controls=False)
+            raw = listed[index].encode(errors="surrogatepass")
             shown = screened.feed(raw) + screened.finish()
             if shown != raw:
-                holder, key = places[index]
-                holder[key] = shown.decode(errors="replace")
+                found[listed[index]] = (shown.decode(errors="replace"), counts)
+        return found
+
+    def _replace(self, root: Any, found: dict[str, tuple[str, dict[str, int]]]) -> None:
+        left: list[Any] = [root]
+        while left:
+            value = left.pop()
+            for key, item in list(value.items() if type(value) is dict else enumerate(value)):
+                if type(item) is str:
+                    if item in found:
+                        value[key], counts = found[item]
+                        for rule, count in counts.items():
+                            self._counts[rule] = self._counts.get(rule, 0) + count
+                elif (type(item) is dict or type(item) is list) and key != "managedFields":
+                    left.append(item)
 
     def _by_kind(self, obj: dict[str, Any]) -> None:
         """What goes for the kind of object that it is part of."""

@@ -175,9 +175,11 @@ _UNQUOTED: Final = _compile(r"""^(?P<hidden>[^\s"'\\,;&)}\]][^\s"'\\,;&]*)""")
 
 # One of these stands wherever a rule could find anything: what has none of them is not looked at any closer.
 SUSPICION: Final = _compile(
-    r"(?i)passw|passphrase|passcode|pwd|\bpass\b|_pass|\bpw\b|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
-    r"|(?:signing|encryption|master|account|shared|auth|license|ssh|deploy|hmac|session|storage)[_-]?key|creds|credential"
-    r"|connection[_-]?string|dsn|id_rsa|dockerc|htpasswd|kubeconfig|bearer|basic[ \t]|authorization|jwt|eyJ|-----BEGIN"
+    r"(?i)passw|passphrase|passcode|pwd|(?:\b|_|\d)(?:pass|pw)(?:\b|_|\d)"
+    r"|(?-i:[A-Za-z]P(?:ass|w)(?:[^a-z]|$)|\b(?:pass|pw)[A-Z])"
+    r"|secret|token|(?:api|access|private|signing|encryption|master|account|shared|auth|license|ssh|deploy|hmac|session"
+    r"|storage)[_.-]?key|creds|credential|connection[_.-]?string|dsn|id[_.-]?rsa|dockerc|htpasswd|kubeconfig|bearer"
+    r"|basic[ \t]|authorization|jwt|eyJ|-----BEGIN"
     r"|AKIA|ASIA|AIza|ya29\.|gh[pousr]_|github_pat|glpat-|xox[abeposr]-|[sr]k_(?:live|test)|sk-|npm_|pypi-|hv[sbr]\."
     r"|dop_v1|SG\.|kubently_|hooks\.slack|cookie|://[^\s/@]*:[^\s/]*@|bootstrap"
 )

@@ -1,8 +1,12 @@
 """Which names are credentials'."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from agent.redaction import names
 from agent.redaction.names import is_credential
+from agent.redaction.patterns import hide
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,23 @@ def test_credentials(name: str) -> None:
 )
 def test_no_credentials(name: str) -> None:
     assert not is_credential(name)
+
+
+def test_no_name_of_a_credential_escapes_the_first_look() -> None:
+    """`SUSPICION` decides what is looked at: it knows each name that `is_credential` knows, however it is written."""
+    missed = []
+    for name in written(names._CREDENTIALS, names._PAIRS):
+        line = f"{name}=abcdef12345".encode()
+        if is_credential(name) and b"abcdef12345" in hide(line, {}):
+            missed.append(name)
+    assert missed == []
+
+
+def written(words: frozenset[str], pairs: frozenset[tuple[str, str]]) -> Iterator[str]:
+    joined = [first + sign + second for first, second in pairs for sign in ("", "_", "-", ".")]
+    camels = [first + second.capitalize() for first, second in pairs]
+    for word in [*words, *joined, *camels]:
+        capital = word[0].upper() + word[1:]
+        yield from (word, word.upper(), capital, f"my{capital}", f"DB{capital}")
+        yield from (f"db{sign}{word}" for sign in "_-.")
+        yield from (f"DB_{word.upper()}", f"{word}1", f"{word}_value", f"{word}Value", f"{word}-prod")
