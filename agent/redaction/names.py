@@ -26,6 +26,7 @@ _PAIRS: Final = frozenset(
         *(("storage", "key"), ("secret", "key"), ("id", "rsa")),
     }
 )
+_PLAIN_KEY: Final = re.compile(r"[a-z]+(?:[._-][a-z]+)*")
 _ENDINGS: Final = ("password", "passwd", "passphrase", "apikey")
 _STRONG: Final = frozenset({"password", "passwd", "passphrase", "apikey", "credential", "credentials"})
 # What stands behind a name and says which one, or in what form.
@@ -62,6 +63,11 @@ _ABOUT: Final = frozenset(
         *("label", "resource", "resources", "scope", "scopes", "prefix", "suffix", "var", "user", "username"),
     }
 )
+
+
+def is_key_in_secret(name: str, value: str) -> bool:
+    """Whether a value says which key of a Secret is meant, `secretKey: db-password`, as controllers have it."""
+    return name == "secretKey" and _PLAIN_KEY.fullmatch(value) is not None
 
 
 @functools.lru_cache(maxsize=8192)

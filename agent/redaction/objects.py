@@ -12,7 +12,7 @@ import itertools
 from typing import Any, Final
 
 from agent.redaction.markers import Marker, is_marker
-from agent.redaction.names import is_credential
+from agent.redaction.names import is_credential, is_key_in_secret
 from agent.redaction.patterns import SUSPICION, Counts
 from agent.redaction.text import Text
 
@@ -91,6 +91,8 @@ class Objects:
             if len(self._verdicts) < _MAX_NAMES:
                 self._verdicts[name] = verdict
         if not verdict or text.lower() in _NO_VALUES or is_marker(text) or _is_reference(text):
+            return False
+        if is_key_in_secret(name, text):
             return False
         holder[key] = self._hide("credential", text)
         return True

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import re2
 
 from agent.redaction.markers import bare
-from agent.redaction.names import is_credential
+from agent.redaction.names import is_credential, is_key_in_secret
 
 Counts = MutableMapping[str, int]
 
@@ -60,6 +60,8 @@ _CALL: Final = _compile(r"^[A-Za-z_][\w.]*\(")  # token = self.fetch_token(url)
 # klog and controllers name a Secret so: secret="default/web-tls".
 _OBJECT_NAME: Final = _compile(r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*$")
 _UNLIKE_A_WORD: Final = _compile(r"[0-9+/=_!@#$%^&*~]|[a-z][A-Z]")
+_MIXED: Final = _compile(r"[A-Za-z][^\s]*[0-9]|[0-9][^\s]*[A-Za-z]")
+_ALGORITHM: Final = _compile(r"(?i)sha|md5|crypt|pbkdf|argon|hash|^v\d|^\d+(?:[nmu]?s|[mh]|[kmg]i?b)$|^\[")
 _FIRST_ON_LINE: Final = _compile(r"""^[\s>|-]*\\*["']?[A-Za-z0-9_.-]+[ \t\\"']*:[ \t]*$""")
 
 
@@ -80,8 +82,23 @@ def _is_shown(match: "re2._Match") -> bool:
     return not _part(match, b"hidden").startswith(b"[redacted:")
 
 
+def _is_said(match: "re2._Match") -> bool:
+    return not _NO_VALUE.search(_part(match, b"hidden"))
+
+
 def _is_flag(match: "re2._Match") -> bool:
     return is_credential(_part(match, b"name").decode("latin-1")) and not _NO_VALUE.search(_part(match, b"hidden"))
+
+
+def _is_tagged(match: "re2._Match") -> bool:
+    name = _part(match, b"name") or _part(match, b"key")
+    return is_credential(name.decode("latin-1")) and not _NO_VALUE.search(_part(match, b"hidden"))
+
+
+def _is_made_up(match: "re2._Match") -> bool:
+    """Whether a word behind "password" is one that nobody would write for another reason."""
+    word = _part(match, b"hidden")
+    return _MIXED.search(word) is not None and _ALGORITHM.search(word) is None
 
 
 RULES: Final = (
@@ -160,6 +177,52 @@ RULES: Final = (
         _compile(r"""--(?P<name>[A-Za-z0-9-]{1,128})[ \t]+(?P<hidden>[^\s"'-][^\s"']*)"""),
         _is_flag,
     ),
+    # A command line as a list: ["--password", "x"].
+    Rule(
+        "credential",
+        (b"--",),
+        _compile(r"""--(?P<name>[A-Za-z0-9-]{1,128})\\*["'][ \t]*,[ \t]*\\*["'](?P<hidden>[^\s"'\\-][^\s"'\\]*)"""),
+        _is_flag,
+    ),
+    # <password>x</password>, <add key="Password" value="x"/>
+    Rule(
+        "credential",
+        (b"</", b"value="),
+        _compile(
+            r"""(?:<(?P<name>[A-Za-z][\w.-]{0,127})>|(?:key|name)="(?P<key>[\w.:-]{1,128})"[ \t]+value=")"""
+            r"""(?P<hidden>[^<>"\n]+)(?:</|")"""
+        ),
+        _is_tagged,
+    ),
+    # Programs and files that have a form of their own for it: curl -u user:x, mysql -px, sshpass -p x, .netrc, .npmrc,
+    # redis.conf, nslcd.conf.
+    Rule(
+        "credential",
+        (b"curl", b"mysql", b"sshpass", b"login", b"requirepass", b"masterauth", b"bindpw", b"rootpw", b"_auth"),
+        _compile(
+            r"""(?i)(?:\bcurl\b[^\n]*?[ \t](?:-u|--user|--proxy-user)[ \t=]*["']?[^\s:"']+:"""
+            r"""|\bmysql\w*\b[^\n]*?[ \t]-p|\bsshpass[ \t]+-p[ \t]*|\blogin[ \t]+\S+[ \t]+password[ \t]+"""
+            r"""|\b(?:requirepass|masterauth|bindpw|rootpw)[ \t=:]+["']?|(?:^|[\s:])_auth[ \t]*=[ \t]*)"""
+            r"""(?P<hidden>[^\s"'=\[-][^\s"']*)"""
+        ),
+        _is_said,
+    ),
+    # Docker's: "auth": "<user:password in base64>".
+    Rule(
+        "basic",
+        (b"auth",),
+        _compile(r"""\bauth\\*["'][ \t]*:[ \t]*\\*["'](?P<hidden>[A-Za-z0-9+/]{8,}={0,2})\\*["']"""),
+        _is_basic,
+    ),
+    # A signed URL of Azure's.
+    Rule("credential", (b"sig=",), _compile(r"[?&]sig=(?P<hidden>[A-Za-z0-9%+/=]{20,})")),
+    # In a sentence: password "x", the password is x.
+    Rule(
+        "credential",
+        (b"password",),
+        _compile(r"""(?i)\bpassword(?:[ \t]+is)?[ \t]+["'`]?(?P<hidden>[^\s"'`,;:=()\[\]]{6,})"""),
+        _is_made_up,
+    ),
 )
 
 # The rule "credential" once more: a name, what joins it to its value (also inside of a JSON text that stands in another
@@ -173,6 +236,10 @@ _QUOTED: Final = {
 _REST_OF_LINE: Final = _compile(r"^(?P<hidden>[^\r\n]+)")
 _UNQUOTED: Final = _compile(r"""^(?P<hidden>[^\s"'\\,;&)}\]][^\s"'\\,;&]*)""")
 
+# Escape sequences of terminals, control characters but for tab and line ends, and characters of no width.
+_INVISIBLE: Final = _compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf"
+)
 # One of these stands wherever a rule could find anything: what has none of them is not looked at any closer.
 SUSPICION: Final = _compile(
     r"(?i)passw|passphrase|passcode|pwd|(?:\b|_|\d)(?:pass|pw)(?:\b|_|\d)"
@@ -182,13 +249,26 @@ SUSPICION: Final = _compile(
     r"|basic[ \t]|authorization|jwt|eyJ|-----BEGIN"
     r"|AKIA|ASIA|AIza|ya29\.|gh[pousr]_|github_pat|glpat-|xox[abeposr]-|[sr]k_(?:live|test)|sk-|npm_|pypi-|hv[sbr]\."
     r"|dop_v1|SG\.|kubently_|hooks\.slack|cookie|://[^\s/@]*:[^\s/]*@|bootstrap"
+    r"|bindpw|rootpw|requirepass|masterauth|curl[ \t]|mysql|sshpass|[?&]sig=|auth\\*[\"']|_auth[ \t=]"
 )
 
 
 def hide(text: bytes, counts: Counts) -> bytes:
-    """The text with markers in place of credentials. Private keys of several lines are `text.py`'s to find."""
+    """The text with markers in place of credentials. Private keys of several lines are `text.py`'s to find.
+
+    Colours and other invisible characters may stand between a name and its value; where something is hidden in such a
+    text, they go.
+    """
     if SUSPICION.search(text) is None:
         return text
+    plain = _INVISIBLE.sub(b"", text) if _INVISIBLE.search(text) else text
+    if plain != text:
+        hidden = _hide_plain(plain, counts)
+        return text if hidden == plain else hidden
+    return _hide_plain(text, counts)
+
+
+def _hide_plain(text: bytes, counts: Counts) -> bytes:
     lower = text.lower()
     for rule in RULES:
         if any(sign in lower for sign in rule.signs):
@@ -241,6 +321,8 @@ def _is_value(named: "re2._Match", value: bytes, *, is_quoted: bool, is_first: b
     if _NO_VALUE.search(value):
         return False
     if _part(named, b"name").lower().endswith(b"secret") and _OBJECT_NAME.search(value):
+        return False
+    if is_key_in_secret(_part(named, b"name").decode("latin-1"), value.decode("latin-1")):
         return False
     sign = _part(named, b"sign")
     if is_quoted or b"=" in sign:
