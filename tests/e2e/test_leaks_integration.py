@@ -1,6 +1,7 @@
 """No planted credential leaves a real cluster, whatever is asked for in whatever form, by either executor."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +12,14 @@ from tests.cluster.cluster import Cluster
 from tests.e2e.test_cluster_integration import Road, road
 from tests.support.kubectls import stub_kubectl
 from tests.support.namespaces import apply, own_namespace
-from tests.support.plants import PLACES, objects, plant, traces
+from tests.support.plants import CUSTOM_KIND, PLACES, objects, plant, traces
 from tests.support.program import agent_program, hub_program
 
 pytestmark = pytest.mark.timeout(300)
 
 KINDS = (
     *("pods", "deployments", "replicasets", "jobs", "configmaps", "events", "serviceaccounts", "all"),
-    *("cm,pods", "pods/planted", "deploy/planted", "cm/by-file", "controllerrevisions"),
+    *("cm,pods", "pods/planted", "deploy/planted", "cm/by-file", "controllerrevisions", "pots", "pot/planted"),
 )
 SECRETS = ("secrets", "secret/db", "Secrets", "secret.v1.", "cm,secret")
 FORMS = (
@@ -30,9 +31,13 @@ FORMS = (
 @pytest.fixture(scope="module")
 def planted(cluster: Cluster) -> Iterator[str]:
     """A namespace with a credential in every place."""
-    with own_namespace(cluster, "leaks") as namespace:
-        apply(cluster, namespace, *objects(namespace))
-        yield namespace
+    cluster.kubectl("apply", "-f", "-", text=json.dumps(CUSTOM_KIND))
+    try:
+        with own_namespace(cluster, "leaks") as namespace:
+            apply(cluster, namespace, *objects(namespace))
+            yield namespace
+    finally:
+        cluster.kubectl("delete", "crd", CUSTOM_KIND["metadata"]["name"], "--wait=false")
 
 
 def commands(namespace: str) -> Iterator[tuple[str, ...]]:
@@ -96,10 +101,37 @@ async def test_without_redaction_it_does(cluster: Cluster, planted: str, tmp_pat
     env = {"KUBECONFIG": str(cluster.kubeconfig), "KUBENTLY_AGENT_POLICY_FILE": str(policy)}
     async with road(tmp_path, env) as way:
         found = leaks(await answers(way, planted))
-    assert {"config-key", "config-file", "env-name", "env-content", "args-two", "annotation", "label", "event"} <= set(
-        found
-    )
+    assert {
+        "config-key",
+        "config-file",
+        "env-name",
+        "env-content",
+        "args-two",
+        "annotation",
+        "label",
+        "event",
+        "custom-key",
+    } <= set(found)
 
+
+# Every plant in a log line of its own, written in pieces of odd sizes: no piece is a line, hardly any a character.
+CHOPPED = """
+    import base64, itertools, time
+    plants = {plants!r}
+    lines = []
+    for plant in plants:
+        lines += [f'level=info password={{plant}} n=1', f'Authorization: Bearer {{plant}}']
+        lines += [f'{{{{"token": "{{plant}}"}}}}']
+        lines += [f'postgres://u:{{plant}}@db/x', f'DB_PASSWORD: {{plant}}', f'\\x1b[36mtoken=\\x1b[0m{{plant}}']
+    data = ('\\n'.join(lines) + '\\n').encode()
+    sizes = itertools.cycle((1, 3, 7, 2, 31, 5, 64, 11, 997))
+    out = sys.stdout.buffer
+    while data:
+        size = next(sizes)
+        out.write(data[:size])
+        out.flush()
+        data = data[size:]
+"""
 
 TALKATIVE = """
     print('plain line')
@@ -107,6 +139,25 @@ TALKATIVE = """
     print('\\x1b[31mred\\x1b[0m')
     print('password=hunter2', file=sys.stderr)
 """
+
+
+@pytest.mark.parametrize("args", [("logs", "web"), ("logs", "-f", "web")], ids=" ".join)
+async def test_pieces_of_odd_sizes_make_no_difference(cluster: Cluster, tmp_path: Path, args: tuple[str, ...]) -> None:
+    env = {
+        "KUBECONFIG": str(cluster.agent_kubeconfig),
+        "KUBENTLY_AGENT_EXECUTORS": "kubectl",
+        "KUBENTLY_AGENT_KUBECTL": str(stub_kubectl(tmp_path, CHOPPED.format(plants=[plant(each) for each in PLACES]))),
+    }
+    async with road(tmp_path, env) as way:
+        result = await way.run(*args)
+        assert result["status"] == "completed"
+        assert result["output"].count("\n") == 6 * len(PLACES)
+        assert sum(result["redactions"].values()) >= 6 * len(PLACES)
+        lines = await way.client.call("GET", f"/debug/result/{result['result_id']}")
+    assert leaks([("output", str(result)), ("again", str(lines.body))]) == {}
+    for file in tmp_path.glob("**/*"):
+        if file.is_file() and file.suffix in (".log", ".db", ".db-wal"):
+            assert leaks([(file.name, file.read_bytes().decode(errors="replace"))]) == {}
 
 
 async def test_text_is_screened_before_anybody_can_ask_for_it(cluster: Cluster, tmp_path: Path) -> None:

@@ -7,8 +7,30 @@ from typing import Any, Final
 PLACES: Final = (
     *("secret-data", "secret-annotation", "account-token", "docker-config", "helm-release", "bootstrap-token"),
     *("config-key", "config-file", "config-binary", "config-helm", "last-applied", "annotation", "label"),
-    *("env-name", "env-content", "env-init", "args-one", "args-two", "command", "event"),
+    *("env-name", "env-content", "env-init", "args-one", "args-two", "command", "event", "custom-key"),
+    *("custom-text", "custom-list"),
 )
+
+
+# A kind that nobody knows, with fields that nobody knows.
+CUSTOM_KIND: Final[dict[str, Any]] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "pots.plants.example.com"},
+    "spec": {
+        "group": "plants.example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "pots", "singular": "pot", "kind": "Pot"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
 
 
 def plant(place: str) -> str:
@@ -102,6 +124,17 @@ def objects(namespace: str) -> list[dict[str, Any]]:
             "kind": "Job",
             "metadata": {"name": "planted"},
             "spec": {"template": {"spec": pod_spec | {"restartPolicy": "Never"}}},
+        },
+        {
+            "apiVersion": "plants.example.com/v1",
+            "kind": "Pot",
+            "metadata": {"name": "planted"},
+            "spec": {
+                "size": 1,
+                "clientSecret": plant("custom-key"),
+                "config": f"[db]\npassword = {plant('custom-text')}\n",
+                "credentials": [plant("custom-list")],
+            },
         },
         {
             "apiVersion": "v1",
