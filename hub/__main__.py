@@ -1,6 +1,7 @@
-"""The command `kubently-hub`: reads the settings, serves until told to stop.
+"""The command `kubently-hub`: reads the settings, serves until told to stop, or looks at the audit log.
 
-Exit codes: 0 stopped as asked, 2 cannot start (a bad setting, an unusable database, a taken port).
+Exit codes: 0 stopped as asked, 2 cannot start (a bad setting, an unusable database, a taken port). Those of
+`audit` are in audit_tool.py.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import uvloop
 from aiohttp import web
 
 from hub import app as hub_app
-from hub import keys, logs
+from hub import audit_tool, keys, logs
 from hub.api.health import VERSION
 from hub.errors import StoreUnusable
 from hub.listener import listening
@@ -41,6 +42,7 @@ _FLAGS: Final = {
     "tls_key": "server.tls_key",
     "tls_client_ca": "server.tls_client_ca",
     "database": "database.url",
+    "key_file": "audit.key_file",
     "log_level": "log.level",
     "log_format": "log.format",
 }
@@ -51,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     try:
         settings = _settings(options, os.environ)
+        if options.command == "audit":
+            sys.exit(audit_tool.run(options, settings))
         logs.configure(settings.log.level, settings.log.format)
         uvloop.run(_serve(settings, os.environ.get(ADMIN_KEY_VARIABLE)))
     except (SettingsError, StoreUnusable, OSError, ValueError, ssl.SSLError) as error:
@@ -77,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--log-level", help=f"debug, info, warning or error ({defaults.log.level})")
     serve.add_argument("--log-format", help=f"text or json ({defaults.log.format})")
     serve.add_argument("--config", metavar="FILE", help="settings file (TOML); see docs/settings.md")
+    audit_tool.add_parser(commands)
     return parser
 
 
@@ -87,7 +92,7 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
             file = tomllib.loads(Path(options.config).read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{options.config} is not TOML: {error}") from None
-    flags = {path: getattr(options, name) for name, path in _FLAGS.items()}
+    flags = {path: getattr(options, name, None) for name, path in _FLAGS.items()}
     return load(
         Settings,
         file=file,

@@ -24,12 +24,14 @@ from hub.api.validation import validation_middleware
 from hub.bus.local import LocalBus
 from hub.collector import Collector
 from hub.dispatcher import Dispatcher
+from hub.middleware.audit import audit_middleware, audit_response
 from hub.middleware.auth import auth_middleware
 from hub.middleware.errors import errors_middleware
 from hub.middleware.ratelimit import ratelimit_middleware
 from hub.middleware.request_id import add_headers, request_id_middleware
 from hub.ratelimits import RateLimits
 from hub.reaper import Reaper
+from hub.services.audit import AuditService
 from hub.services.clusters import ClusterService
 from hub.services.commands import CommandService
 from hub.services.events import EventService
@@ -52,7 +54,9 @@ def build(settings: Settings) -> web.Application:
         settings.database.url,
         synchronous=settings.database.synchronous,
         keep_stream_bytes=settings.streams.keep_bytes,
+        audit_key_file=settings.audit.key_file,
     )
+    audit = AuditService(store, VERSION)
     bus = LocalBus()
     collector = Collector(store, bus)
     subscribers = Subscribers(store, bus, settings.streams, settings.agents.window_bytes)
@@ -63,11 +67,14 @@ def build(settings: Settings) -> web.Application:
     commands = CommandService(
         store, bus, dispatcher, subscribers, clusters, sessions, settings.commands, settings.streams
     )
-    reaper = Reaper(store, bus, collector.end, dispatcher.waits_for_agent, sessions.expire, settings.database)
+    reaper = Reaper(
+        store, bus, collector.end, dispatcher.waits_for_agent, sessions.expire, settings.database, settings.audit
+    )
 
     app = web.Application(
         middlewares=[
             request_id_middleware,
+            audit_middleware,
             errors_middleware,
             auth_middleware,
             ratelimit_middleware,
@@ -76,11 +83,13 @@ def build(settings: Settings) -> web.Application:
         client_max_size=MAX_BODY_BYTES,
     )
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(audit_response)
     app[keys.SETTINGS] = settings
     app[keys.STORE] = store
     app[keys.DISPATCHER] = dispatcher
     app[keys.REGISTRY] = registry
-    app[keys.ENDPOINT] = Endpoint(registry, collector.take, collector.drop, VERSION, settings.agents)
+    app[keys.AUDIT] = audit
+    app[keys.ENDPOINT] = Endpoint(registry, collector.take, collector.drop, audit.record, VERSION, settings.agents)
     app[keys.ADDRESSES] = Addresses(settings.server.trusted_proxies)
     app[keys.RATE_LIMITS] = RateLimits(settings.ratelimit)
     app[keys.API_KEYS] = KeyService(store)
@@ -96,7 +105,9 @@ def build(settings: Settings) -> web.Application:
     async def storage(_: web.Application) -> AsyncIterator[None]:
         await store.open()
         await _recover(app)
-        yield
+        async with _owned(audit.run(), "audit"):
+            yield
+        await audit.close()
         await store.close()
 
     async def background(_: web.Application) -> AsyncIterator[None]:

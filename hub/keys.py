@@ -11,7 +11,8 @@ from hub.agents.endpoint import Endpoint
 from hub.agents.registry import Registry
 from hub.dispatcher import Dispatcher
 from hub.ratelimits import Kind, RateLimits
-from hub.records import Token
+from hub.records import Origin, Token
+from hub.services.audit import AuditService
 from hub.services.caller import Caller
 from hub.services.clusters import ClusterService
 from hub.services.commands import CommandService
@@ -59,11 +60,18 @@ COMMANDS: Final = web.AppKey("commands", CommandService)
 EVENTS: Final = web.AppKey("events", EventService)
 STREAMS: Final = web.AppKey("streams", OpenStreams)
 HEALTH: Final = web.AppKey("health", HealthService)
+AUDIT: Final = web.AppKey("audit", AuditService)
 OPENAPI: Final = web.AppKey("openapi", dict[str, Any])
 
 # On a request: who asks (routes with access KEY), and the agent's token (the agents' route).
 CALLER: Final = web.RequestKey("caller", Caller)
 TOKEN: Final = web.RequestKey("token", Token)
+# What the audit log has of it: where it comes from, and what a handler knows that the request does not say, by the
+# names of AuditDetail: {"cluster_id": "prod"}. Both are there where a route asks for a key or a token.
+ORIGIN: Final = web.RequestKey("origin", Origin)
+NOTED: Final = web.RequestKey("noted", dict[str, str])
+# By which rule it was refused: the error code, or what is more to the point.
+RULE: Final = web.RequestKey("rule", str)
 # What the declared schemas made of the body, the query and the headers.
 BODY: Final = web.RequestKey("body", dict[str, Any])
 QUERY: Final = web.RequestKey("query", dict[str, Any])

@@ -9,7 +9,7 @@ from typing import Final
 from hub.bus.base import Bus
 from hub.errors import StoreFull
 from hub.records import Ending, Result
-from hub.settings import Database
+from hub.settings import Audit, Database
 from hub.store.base import Store
 from schemas.frames import Cancel
 
@@ -34,6 +34,7 @@ class Reaper:
         waits_for_agent: WaitsForAgent,
         expire_sessions: Expire,
         settings: Database,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -41,6 +42,7 @@ class Reaper:
         self._waits_for_agent = waits_for_agent
         self._expire_sessions = expire_sessions
         self._settings = settings
+        self._audit = audit
 
     async def run(self) -> None:
         """Go round until cancelled. A round that fails is logged, and the next one comes."""
@@ -82,3 +84,6 @@ class Reaper:
         )
         if reaped.sessions or reaped.results:
             _log.info("old rows removed", extra={"sessions": reaped.sessions, "results": reaped.results})
+        count = await self._store.reap_audit(now - self._audit.keep_seconds, now)
+        if count:
+            _log.info("old rows of the audit log removed", extra={"count": count})

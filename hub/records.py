@@ -14,6 +14,11 @@ from schemas.kubectl.scope import Scope
 SessionStatus = Literal["active", "closed", "expired"]
 ResultStatus = Literal["queued", "running", "completed", "failed", "timeout", "cancelled", "refused", "lost"]
 Role = Literal["admin", "auditor", "user"]
+AuditKind = Literal["request", "admin", "accepted", "ended", "stream", "agent", "unauthenticated", "dropped", "hub"]
+Decision = Literal["allowed", "refused", "unauthenticated", "error"]
+
+# By which rule of the audit log something has no outcome that is known: nobody was there any more to hear of it.
+CLIENT_LEFT: Final = "client_left"
 
 OPEN_STATUSES: Final = ("queued", "running")
 
@@ -219,3 +224,95 @@ class Reaped:
 
     sessions: int = 0
     results: int = 0
+
+
+class Origin(msgspec.Struct, gc=False):
+    """Where a request comes from, for the audit log. `action` is what it does: `POST /debug/execute`, `stream execute`.
+
+    `role` is the key's, once it is known. `is_accepted`: it was a command that is stored, and with it its row;
+    `is_recorded`: its row as a request was seen to.
+    """
+
+    address: str
+    request_id: str | None
+    action: str
+    role: str | None = None
+    is_accepted: bool = False
+    is_recorded: bool = False
+
+
+class AuditDetail(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """What a row of the audit log says beside its time and kind; what does not apply is left out of its JSON.
+
+    `rule` is the error code, or the name of the rule, by which something was refused. `target` is the key that an admin
+    made or removed. `argv` is the canonical command, `argv_omitted` how many arguments at its end were left out.
+    `status` to `redactions` are how a command ended; `count` is how many events a row stands for, from `since` on.
+    """
+
+    action: str | None = None
+    decision: Decision = "allowed"
+    rule: str | None = None
+    http_status: int | None = None
+    key_id: str | None = None
+    role: str | None = None
+    service_identity: str | None = None
+    address: str | None = None
+    cluster_id: str | None = None
+    session_id: str | None = None
+    result_id: str | None = None
+    token_id: str | None = None
+    target: str | None = None
+    version: str | None = None
+    argv: tuple[str, ...] | None = None
+    argv_omitted: int = 0
+    correlation_id: str | None = None
+    request_id: str | None = None
+    status: str | None = None
+    exit_code: int | None = None
+    stdout_bytes: int | None = None
+    duration_ms: int | None = None
+    redactions: msgspec.Raw | None = None
+    count: int | None = None
+    since: float | None = None
+
+
+class AuditEvent(msgspec.Struct, frozen=True, gc=False):
+    """Something for the audit log that has no row yet."""
+
+    at: float
+    kind: AuditKind
+    detail: AuditDetail
+
+
+class AuditRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of the audit log; `mac` chains it to the one before, in hexadecimal."""
+
+    seq: int
+    at: float
+    kind: str
+    detail: dict[str, Any]
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows are wanted: of a time (`since <= at < until`), and with these values. None filters nothing."""
+
+    since: float | None = None
+    until: float | None = None
+    kind: str | None = None
+    decision: str | None = None
+    key_id: str | None = None
+    cluster_id: str | None = None
+    session_id: str | None = None
+    result_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Rows of the audit log, newest first. `next_cursor` is None when there are no older ones; a page may be short, or
+    empty, before that.
+    """
+
+    rows: tuple[AuditRow, ...]
+    next_cursor: str | None

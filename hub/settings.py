@@ -109,6 +109,14 @@ class Streams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The audit log: where the key of its chain is, and for how long rows are kept."""
+
+    key_file: str | None = None  # None: beside the database
+    keep_seconds: Seconds = 90 * 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """What the hub says on stderr."""
 
@@ -126,6 +134,7 @@ class Settings:
     agents: Agents = field(default_factory=Agents)
     commands: Commands = field(default_factory=Commands)
     streams: Streams = field(default_factory=Streams)
+    audit: Audit = field(default_factory=Audit)
     log: Log = field(default_factory=Log)
 
     def __post_init__(self) -> None:

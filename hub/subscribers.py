@@ -163,6 +163,11 @@ class Follower:
         self.taken_seq = after_seq  # and taken: what `next` returned last counts when it is called again
         feed.followers.add(self)
 
+    @property
+    def cluster_id(self) -> str:
+        """Where the command runs."""
+        return self._feed.cluster_id
+
     def __enter__(self) -> Self:
         return self
 

@@ -24,6 +24,7 @@ _ID_BYTES: Final = 10  # 80 random bits: a guess is hopeless, a collision in a b
 # together then lie together in an index: at random they would touch a page each.
 _TICKS_PER_SECOND: Final = 16
 _SECRET_BYTES: Final = 32
+_DATED_ID: Final = re.compile(rf"[a-z]+_([0-9a-f]{{9}})[0-9a-f]{{{2 * _ID_BYTES}}}")
 _traces: Final = random.Random(secrets.randbits(256))  # noqa: S311 - guards nothing
 
 
@@ -38,6 +39,12 @@ def new_id(kind: str) -> str:
     Ids of one kind are in the order in which they were made, but for those of the same sixteenth of a second.
     """
     return f"{kind}_{int(time.time() * _TICKS_PER_SECOND):09x}{os.urandom(_ID_BYTES).hex()}"
+
+
+def made_at(text: str) -> float | None:
+    """When an id was made, to a sixteenth of a second; None for a text that is no such id."""
+    found = _DATED_ID.fullmatch(text)
+    return int(found[1], 16) / _TICKS_PER_SECOND if found else None
 
 
 def new_trace_id(kind: str) -> str:

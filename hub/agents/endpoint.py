@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import WSMsgType, web
@@ -11,7 +12,7 @@ from hub.agents.connection import Collect, Connection, Drop
 from hub.agents.registry import Registry
 from hub.errors import Draining, Forbidden, Unavailable, UpgradeRequired
 from hub.ratelimits import Pace
-from hub.records import Token
+from hub.records import AuditDetail, AuditKind, Origin, Token
 from hub.settings import Agents
 from schemas import codec
 from schemas.frames import (
@@ -31,14 +32,19 @@ _log = logging.getLogger(__name__)
 # One cluster may take this part of all admissions: whoever has its token must not keep other clusters out.
 _SHARES: Final = 10
 
+Audit = Callable[[AuditKind, AuditDetail], None]
+
 
 class Endpoint:
     """Admits agents."""
 
-    def __init__(self, registry: Registry, collect: Collect, drop: Drop, hub_version: str, settings: Agents) -> None:
+    def __init__(
+        self, registry: Registry, collect: Collect, drop: Drop, audit: Audit, hub_version: str, settings: Agents
+    ) -> None:
         self._registry = registry
         self._collect = collect
         self._drop = drop
+        self._audit = audit
         self._hub_version = hub_version
         self._settings = settings
         self._pace = Pace(settings.admissions_per_second)
@@ -49,8 +55,8 @@ class Endpoint:
         """Admit nobody any more."""
         self._is_draining = True
 
-    async def connect(self, request: web.Request, token: Token) -> web.WebSocketResponse:
-        """Turn an authenticated request into a link and hold it until it ends.
+    async def connect(self, request: web.Request, token: Token, origin: Origin) -> web.WebSocketResponse:
+        """Turn an authenticated request into a link and hold it until it ends. The audit log has both.
 
         Raises Draining, Forbidden (the token is of another cluster than the agent says), UpgradeRequired and
         Unavailable, all before the upgrade.
@@ -64,7 +70,7 @@ class Endpoint:
             autoping=True,
         )
         await socket.prepare(request)
-        hello = await self._hello(socket, token)
+        hello = await self._hello(socket, token, origin)
         if hello is None:
             return socket
         assert request.transport is not None  # else there was no hello
@@ -82,7 +88,11 @@ class Endpoint:
             )
 
         if await self._registry.admit(connection, welcome):
-            await self._registry.hold(connection)
+            self._audit("agent", _detail("connect", token, origin, version=hello.agent_version))
+            try:
+                await self._registry.hold(connection)
+            finally:
+                self._audit("agent", _detail("disconnect", token, origin, version=hello.agent_version))
         return socket
 
     def _refuse(self, request: web.Request, token: Token) -> None:
@@ -102,13 +112,14 @@ class Endpoint:
         if not (self._pace_of_one.admit(token.cluster_id) and self._pace.admit("agents")):
             raise Unavailable("Too many agents connect at once", retry_after=random.randint(1, 5))  # noqa: S311
 
-    async def _hello(self, socket: web.WebSocketResponse, token: Token) -> Hello | None:
+    async def _hello(self, socket: web.WebSocketResponse, token: Token, origin: Origin) -> Hello | None:
         """The agent's hello, or None when the link was closed instead."""
         code, detail = CloseCode.HELLO_TIMEOUT, ""
         try:
             async with asyncio.timeout(self._settings.hello_timeout_seconds):
                 message = await socket.receive()
         except TimeoutError:
+            self._audit("agent", _detail("connect", token, origin, code=code))
             await _close(socket, token, code, detail)
             return None
         if message.type is not WSMsgType.TEXT:
@@ -133,8 +144,25 @@ class Endpoint:
                     )
                 else:
                     return hello
+        self._audit("agent", _detail("connect", token, origin, code=code))
         await _close(socket, token, code, detail)
         return None
+
+
+def _detail(
+    action: str, token: Token, origin: Origin, *, version: str | None = None, code: int | None = None
+) -> AuditDetail:
+    """What the audit log has of a link; `code`: it was refused, with this close code."""
+    return AuditDetail(
+        action=action,
+        decision="allowed" if code is None else "refused",
+        rule=None if code is None else f"close_{code}",
+        address=origin.address,
+        cluster_id=token.cluster_id,
+        token_id=token.token_id,
+        version=version,
+        request_id=origin.request_id,
+    )
 
 
 async def _close(socket: web.WebSocketResponse, token: Token, code: int, detail: str) -> None:

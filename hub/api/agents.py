@@ -7,4 +7,4 @@ from hub import keys
 
 async def connect(request: web.Request) -> web.StreamResponse:
     """Hold the agent's link until it ends."""
-    return await request.app[keys.ENDPOINT].connect(request, request[keys.TOKEN])
+    return await request.app[keys.ENDPOINT].connect(request, request[keys.TOKEN], request[keys.ORIGIN])

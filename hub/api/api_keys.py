@@ -43,6 +43,7 @@ async def create_key(request: web.Request) -> web.Response:
         scope=None if scope == EVERYTHING else scope,
         limits=None if limits == Limits() else limits,
     )
+    request[keys.NOTED]["target"] = key.key_id
     return json_response(wire.CreatedKey().dump(_flat(key) | {"api_key": secret}), status=201)
 
 

@@ -54,6 +54,7 @@ async def register_cluster(request: web.Request) -> web.Response:
     view, token, secret = await request.app[keys.CLUSTERS].register(
         request[keys.CALLER], body["cluster_id"], body.get("name")
     )
+    request[keys.NOTED]["token_id"] = token.token_id
     content = flat(view) | {"token_id": token.token_id, "agent_token": secret}
     headers = {"Location": f"/admin/clusters/{view.cluster.cluster_id}"}
     return json_response(wire.RegisteredCluster().dump(content), status=201, headers=headers)
@@ -83,6 +84,7 @@ async def add_token(request: web.Request) -> web.Response:
     token, secret = await request.app[keys.CLUSTERS].add_token(
         request[keys.CALLER], request.match_info["cluster_id"], request[keys.BODY]["expires_at"]
     )
+    request[keys.NOTED]["token_id"] = token.token_id
     content = {
         "token_id": token.token_id,
         "created_at": token.created_at,

@@ -107,6 +107,7 @@ async def get_result(request: web.Request) -> web.Response:
         limit=query.get("limit", _most_output(request)),
         is_full=is_full,
     )
+    _note(request, answer.result)
     return json_response(dump(answer if is_full else _of_what_is_held(answer, offset)))
 
 
@@ -197,9 +198,19 @@ def _most_output(request: web.Request) -> int:
     return request.app[keys.SETTINGS].commands.max_output_bytes
 
 
+def _note(request: web.Request, result: Result) -> None:
+    """For the audit log: where a result is that the request knows by its id alone, or not at all."""
+    request[keys.NOTED] |= {
+        "cluster_id": result.cluster_id,
+        "session_id": result.session_id,
+        "result_id": result.result_id,
+    }
+
+
 def _respond(
     request: web.Request, answer: Answer, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
+    _note(request, answer.result)
     if answer.result.correlation_id is not None:  # the session's, when the request had none
         request[keys.CORRELATION_ID] = answer.result.correlation_id
     return json_response(dump(answer), status=status, headers=headers)

@@ -95,15 +95,17 @@ def endpoint(
     quick: Quick | None = None,
     also: Mapping[int, type[Schema]] | None = None,
     media_type: str = "application/json",
+    media_types: Sequence[str] = (),
     errors: Sequence[int] = (),
     links: Mapping[str, str] | None = None,
 ) -> Callable[[T], T]:
     """Declare a handler: what it takes is checked before it runs, what it answers is documented.
 
     The handler's docstring is the operation's description. `errors` are the statuses beyond those every route has;
-    `also` are successes beside `status`. `response` is the schema of one line where the `media_type` is one of lines.
-    `quick` reads a plain request without the schemas. `links` map the operations that go on from here to the field of
-    the answer that they take in their path: `{"get_session": "session_id"}`.
+    `also` are successes beside `status`. `response` is the schema of one line where the `media_type` is one of lines;
+    `media_types` are other forms in which the answer can be asked for, as text. `quick` reads a plain request without
+    the schemas. `links` map the operations that go on from here to the field of the answer that they take in their
+    path: `{"get_session": "session_id"}`.
     """
 
     def declare(handler: T) -> T:
@@ -120,6 +122,7 @@ def endpoint(
         declared["errors"] = (*errors, *((413, 415) if body is not None else ()))
         declared["links"] = links or {}
         declared["media_type"] = media_type
+        declared["media_types"] = media_types
         for code, schema in {status: response, **(also or {})}.items():
             if schema is not None:
                 response_schema(schema, code)(handler)
@@ -212,7 +215,7 @@ class OpenApi(AiohttpApiSpec):  # type: ignore[misc]
             operation["security"] = []
         everywhere = () if is_public else (400, 401, 429)
         operation["responses"] = {
-            code: _success(int(code), declared.get("schema"), data["links"], data["media_type"])
+            code: _success(int(code), declared.get("schema"), data["links"], data["media_type"], data["media_types"])
             for code, declared in data["responses"].items()
         } | {str(code): _error(code) for code in sorted({*everywhere, *data["errors"], 500})}
         self.spec.path(path=url_path, operations={method: operation})
@@ -251,7 +254,9 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(Path(swagger_ui_path) / name, headers=headers | {"Content-Type": _ASSETS[name]})
 
 
-def _success(code: int, schema: Schema | None, links: Mapping[str, str], media_type: str) -> dict[str, Any]:
+def _success(
+    code: int, schema: Schema | None, links: Mapping[str, str], media_type: str, media_types: Sequence[str]
+) -> dict[str, Any]:
     response: dict[str, Any] = {"description": web.Response(status=code).reason, "headers": dict(_HEADERS)}
     if code in (201, 202):
         response["headers"]["Location"] = {"description": "Where it is.", "schema": {"type": "string"}}
@@ -262,6 +267,7 @@ def _success(code: int, schema: Schema | None, links: Mapping[str, str], media_t
         }
     if schema is not None:
         response["content"] = {media_type: {"schema": schema}}
+        response["content"] |= {other: {"schema": {"type": "string"}} for other in media_types}
     return response
 
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from hub import keys
-from hub.api import agents, api_keys, clusters, commands, documentation, health, sessions, stream
+from hub.api import agents, api_keys, audit, clusters, commands, documentation, health, sessions, stream
 from hub.keys import Access, Policy
 from schemas.frames import CONNECT_PATH
 
@@ -45,6 +45,7 @@ ROUTES = (
     ("POST", "/admin/keys", api_keys.create_key, _STANDARD),
     ("POST", "/admin/keys/{key_id}/rotate", api_keys.rotate_key, _STANDARD),
     ("DELETE", "/admin/keys/{key_id}", api_keys.remove_key, _STANDARD),
+    ("GET", "/audit", audit.list_audit, _STANDARD),
     ("GET", CONNECT_PATH, agents.connect, Policy(Access.AGENT, bucket=None)),
 )
 

@@ -30,6 +30,7 @@ async def open_session(request: web.Request) -> web.Response:
         ttl_seconds=body["ttl_seconds"],
         metadata=body["metadata"],
     )
+    request[keys.NOTED]["session_id"] = session.session_id
     headers = {"Location": f"/debug/session/{session.session_id}"}
     return json_response(_dump(session), status=201, headers=headers)
 
@@ -38,6 +39,7 @@ async def open_session(request: web.Request) -> web.Response:
 async def get_session(request: web.Request) -> web.Response:
     """Your own, or any for an admin."""
     session = await request.app[keys.SESSIONS].get(request[keys.CALLER], request.match_info["session_id"])
+    request[keys.NOTED]["cluster_id"] = session.cluster_id
     return json_response(_dump(session))
 
 
@@ -46,6 +48,7 @@ async def get_session(request: web.Request) -> web.Response:
 async def close_session(request: web.Request) -> web.Response:
     """Cancels what runs in it. Closing what has ended changes nothing."""
     session = await request.app[keys.SESSIONS].close(request[keys.CALLER], request.match_info["session_id"])
+    request[keys.NOTED]["cluster_id"] = session.cluster_id
     return json_response(wire.ClosedSession().dump(session))
 
 

@@ -41,6 +41,7 @@ async def stream_session(request: web.Request) -> web.StreamResponse:
     inbox = Inbox()
     with app[keys.EVENTS].listen(caller, inbox.put):  # before the session is read, so that its end is not missed
         session = await app[keys.SESSIONS].get(caller, request.match_info["session_id"])
+        request[keys.NOTED]["cluster_id"] = session.cluster_id
         if session.status != "active":
             raise SessionNotActive(session.session_id, session.status)
         inbox.choose(None if request[keys.QUERY]["events"] == "all" else session)
@@ -64,6 +65,7 @@ async def stream_result(request: web.Request) -> web.StreamResponse:
     app, caller = request.app, request[keys.CALLER]
     result_id = request.match_info["result_id"]
     follower = await app[keys.COMMANDS].follow(caller, result_id, request[keys.QUERY]["after_seq"])
+    request[keys.NOTED]["cluster_id"] = follower.cluster_id
     with follower:
         if request.method == "HEAD":
             return web.Response(headers=LINES_HEADERS, content_type=LINES_TYPE)

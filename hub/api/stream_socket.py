@@ -77,6 +77,7 @@ class SessionSocket:
             underway = Underway(
                 self._app[keys.COMMANDS],
                 self._app[keys.RATE_LIMITS],
+                self._app[keys.AUDIT],
                 self._caller,
                 self._session,
                 outlet,

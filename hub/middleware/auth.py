@@ -39,11 +39,14 @@ async def _identify(request: web.Request) -> None:
         case Access.KEY:
             secret = _socket_secret(request) if policy.is_socket else bearer(request)
             key = await request.app[keys.API_KEYS].authenticate(secret)
+            origin = request[keys.ORIGIN]
+            origin.role = key.role
             request[keys.CALLER] = Caller(
                 key=key,
                 correlation_id=request[keys.CORRELATION_ID],
                 is_correlation_given=_header(request, CORRELATION_HEADER) is not None,
                 service_identity=_header(request, SERVICE_HEADER),
+                origin=origin,
             )
         case Access.AGENT:
             if request.app[keys.SETTINGS].server.tls_client_ca is not None and not _has_certificate(request):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from hub import logs
+from hub import keys, logs
 from hub.errors import HubError
 from hub.responses import details_of, json_response
 from schemas import errors as catalogue
@@ -32,11 +32,13 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
     try:
         return await handler(request)
     except HubError as error:
+        request[keys.RULE] = error.details.get("rule", error.row.code)
         return body(error.row, error.message, details_of(error), error.headers)
     except web.HTTPException as error:
         if error.status < 400:
             raise
         row, message = _HTTP.get(error.status, (catalogue.INVALID_REQUEST, error.reason))
+        request[keys.RULE] = row.code
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         details: dict[str, Any] = {} if error.status in _HTTP else {"field": "request", "code": "malformed"}
         return body(row, message, details, headers)
@@ -44,6 +46,7 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
         raise
     except Exception:  # noqa: BLE001 - a border: logged, and life goes on
         _log.exception("a fault of the hub", extra={"method": request.method, "path": request.path})
+        request[keys.RULE] = catalogue.INTERNAL_ERROR.code
         details = {"request_id": logs.request_id.get()}
         return body(catalogue.INTERNAL_ERROR, "An unexpected error occurred", details)
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from hub.errors import CommandRefused, Forbidden
-from hub.records import Key, Limits, Result, Session
+from hub.records import Key, Limits, Origin, Result, Session
 from schemas import kubectl
 
 _WILD: Final = frozenset("*?[")
@@ -18,12 +18,15 @@ _NO_LIMITS: Final = Limits()
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """One request's caller. `correlation_id` is always there, made by the hub when the client sent none."""
+    """One request's caller. `correlation_id` is always there, made by the hub when the client sent none. `origin` is
+    what the audit log has of the request.
+    """
 
     key: Key
     correlation_id: str
     is_correlation_given: bool = False
     service_identity: str | None = None
+    origin: Origin | None = None
 
     # by role
 

@@ -252,7 +252,11 @@ class CommandService:
         owner = None if caller.is_admin else caller.key.key_id
         try:
             accepted = await self._store.accept_command(
-                result, owner=owner, idempotency=idempotency, fallback_correlation_id=caller.correlation_id
+                result,
+                owner=owner,
+                idempotency=idempotency,
+                fallback_correlation_id=caller.correlation_id,
+                origin=caller.origin,
             )
         except BaseException:
             self._dispatcher.release(request.cluster_id, result_id, is_stream=is_stream)
@@ -260,6 +264,8 @@ class CommandService:
         if not accepted.is_new:
             self._dispatcher.release(request.cluster_id, result_id, is_stream=is_stream)
             return accepted.result
+        if caller.origin is not None:
+            caller.origin.is_accepted = True
         await self._dispatcher.dispatch(accepted.result)
         return accepted.result
 

@@ -4,16 +4,20 @@ Every method may raise StoreFull (the store cannot be written) and is safe to ca
 never by half. Nothing here knows SQL.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from hub.records import (
     Accepted,
+    AuditEvent,
+    AuditFilter,
+    AuditPage,
     Cluster,
     EndedSession,
     Ending,
     Idempotency,
     Key,
+    Origin,
     OutputChunk,
     OutputText,
     Reaped,
@@ -135,6 +139,7 @@ class Store(Protocol):
         owner: str | None,
         idempotency: Idempotency | None,
         fallback_correlation_id: str | None = None,
+        origin: Origin | None = None,
     ) -> Accepted:
         """Store a command before it is dispatched, and count it in its session.
 
@@ -143,7 +148,8 @@ class Store(Protocol):
         `cluster_mismatch`), is active and not past its time at `result.accepted_at` (else SessionNotActive). With an
         idempotency seen before for the same fingerprint the earlier result comes back and nothing is counted; for
         another fingerprint IdempotencyConflict is raised. An idempotency holds for 24 hours. A result without a
-        correlation id takes the session's, else the fallback, in the returned value too.
+        correlation id takes the session's, else the fallback, in the returned value too. A command that is new leaves a
+        row `accepted` in the audit log, in the same transaction; `origin` is for that.
         """
 
     async def find_accepted(self, idempotency: Idempotency, now: float) -> Result | None:
@@ -165,7 +171,8 @@ class Store(Protocol):
         """
 
     async def end_command(self, result_id: str, ending: Ending, chunks: Sequence[OutputChunk] = ()) -> Result | None:
-        """End an open command with its last chunks, in one transaction. None: it had ended (or is unknown).
+        """End an open command with its last chunks and a row `ended` in the audit log, in one transaction. None: it had
+        ended (or is unknown).
 
         The chunks are stored as by append_output. But where they are all the output of a stream, they all stay; and
         what is let go for them is so much as one transaction can without holding up others.
@@ -208,13 +215,39 @@ class Store(Protocol):
     async def list_overdue(self, now: float) -> list[Result]:
         """Open commands whose `deadline_at` is past."""
 
+    # the audit log
+
+    async def append_audit(self, events: Sequence[AuditEvent]) -> None:
+        """Add rows, all or none, in this order; no more than some hundred at once."""
+
+    async def list_audit(
+        self,
+        wanted: AuditFilter,
+        *,
+        limit: int,
+        cursor: str | None,
+        may_see: Callable[[str | None, str | None], bool] | None,
+    ) -> AuditPage:
+        """Rows that are wanted, newest first. `may_see` is asked with the key id and the cluster id of each of them, in
+        another thread; None: all.
+
+        Looks at a bounded number of rows: a page may have less than `limit` of them, or none, and a `next_cursor`.
+        Raises InvalidRequest (field `cursor`) for a foreign cursor.
+        """
+
+    async def audit_head(self) -> tuple[int, str]:
+        """The number and the MAC of the last row, in hexadecimal; of the chain's beginning, where there is no row."""
+
+    async def reap_audit(self, before: float, now: float) -> int:
+        """Remove rows of times before `before`, oldest first, in small portions; how many. None that are younger go."""
+
     # housekeeping
 
     async def reap(
         self, now: float, *, keep_results_seconds: float, keep_sessions_seconds: float, max_store_bytes: int
     ) -> Reaped:
         """Remove ended results and ended sessions older than they are kept, then the oldest ended results until the
-        store is under `max_store_bytes` (0: no bound), and idempotencies past their day.
+        store without its audit log is under `max_store_bytes` (0: no bound), and idempotencies past their day.
 
         Works in batches small enough that other writes are not held up for long. Open results and active sessions are
         never removed; a session goes only when none of its results is left.

@@ -189,3 +189,34 @@ def m007_policies(db: Database) -> None:
     clusters = db.table("clusters")
     clusters.add_column("policy", str)
     clusters.add_column("policy_at", float)
+
+
+@MIGRATIONS()
+def m008_audit(db: Database) -> None:
+    """The audit log, and where its chain begins; see `audit.py`."""
+    # The rest of a row is JSON, and there is no index that each command would have to write: rows are found by number.
+    db.execute(
+        "CREATE TABLE audit (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL,"
+        " mac BLOB NOT NULL)"
+    )
+    # Which numbers a time has, about: one row in 64 is in it.
+    db.execute("CREATE INDEX audit_times ON audit (at) WHERE seq % 64 = 0")
+    db.execute(
+        "CREATE TABLE audit_chain (id INTEGER PRIMARY KEY CHECK (id = 1), hub_id TEXT NOT NULL,"
+        " created_at REAL NOT NULL, key_check BLOB NOT NULL, removed_seq INTEGER NOT NULL,"
+        " removed_mac BLOB NOT NULL, removed_at REAL NOT NULL, signature BLOB NOT NULL)"
+    )
+    # Against mistakes: whoever can drop these is found by the chain.
+    db.execute(
+        "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN"
+        " SELECT RAISE(ABORT, 'rows of the audit log do not change'); END"
+    )
+    db.execute(
+        "CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit"
+        " WHEN OLD.seq > coalesce((SELECT removed_seq FROM audit_chain), 0) BEGIN"
+        " SELECT RAISE(ABORT, 'rows of the audit log go by retention only'); END"
+    )
+    db.execute(
+        "CREATE TRIGGER audit_chain_is_not_removed BEFORE DELETE ON audit_chain BEGIN"
+        " SELECT RAISE(ABORT, 'the beginning of the audit log does not go'); END"
+    )

@@ -1,5 +1,5 @@
 """The store in one SQLite file. `writer.py` has the thread that writes, `readers.py` those that read, `output.py` has
-what becomes of output.
+what becomes of output, `audit.py` the chain of the audit log.
 
 sqlite-utils makes and migrates the tables; the operations are plain SQL on its connection, since each command passes
 through two of them.
@@ -13,7 +13,7 @@ import functools
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -33,12 +33,16 @@ from hub.errors import (
 )
 from hub.records import (
     Accepted,
+    AuditEvent,
+    AuditFilter,
+    AuditPage,
     Cluster,
     EndedSession,
     Ending,
     Idempotency,
     Key,
     Limits,
+    Origin,
     OutputChunk,
     OutputText,
     Reaped,
@@ -49,14 +53,16 @@ from hub.records import (
     StoredChunks,
     Token,
 )
-from hub.store import output
+from hub.store import audit, audit_rows, output
+from hub.store.audit_key import make_key, read_key
+from hub.store.files import database_path, key_path
 from hub.store.migrations import MIGRATIONS
 from hub.store.readers import Readers
 from hub.store.writer import Change, Statement, Writer
 from schemas.codec import utf8_bytes
+from schemas.ids import new_id
 from schemas.kubectl.scope import Scope
 
-_SCHEME: Final = "sqlite:///"
 _HEADER: Final = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html#the_database_header
 _BUSY_TIMEOUT_SECONDS: Final = 5.0
 _OPEN_TIMEOUT_SECONDS: Final = 1.0
@@ -87,7 +93,8 @@ _ARGS: Final = Result.__match_args__.index("args")
 _IS_TRUNCATED: Final = Result.__match_args__.index("is_truncated")
 _IS_STREAM: Final = Result.__match_args__.index("is_stream")
 
-# A command's two statements: one that accepts it, if its session takes it, and one that ends it.
+# A command's two statements: one that accepts it, if its session takes it, and one that ends it. Triggers put a row of
+# the audit log beside each (`audit.Chain.attach`), so each is still a transaction by itself.
 _ACCEPT: Final = (
     "INSERT INTO results (result_id, command_type, args, timeout_seconds, accepted_at, deadline_at, status,"
     " service_identity, key_id, boot_id, is_stream, max_output_bytes, contract, correlation_id, session_id, cluster_id,"
@@ -95,7 +102,6 @@ _ACCEPT: Final = (
     " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, correlation_id, ?), session_id, cluster_id, 0, 0, 0"
     " FROM sessions"
     " WHERE session_id = ? AND cluster_id = ? AND status = 'active' AND expires_at > ? AND (? IS NULL OR key_id = ?)"
-    " RETURNING correlation_id"
 )
 _RUN: Final = "UPDATE results SET status = 'running', boot_id = ? WHERE result_id = ? AND ended_at IS NULL"
 _GROW: Final = (
@@ -117,7 +123,7 @@ _END: Final = f"{_ENDING} WHERE result_id = ? AND ended_at IS NULL RETURNING {_U
 _CHANGE_WHOLE: Final = f"{_ENDING}, chunks = ? WHERE result_id = ? AND ended_at IS NULL AND last_seq = 0"
 _END_WHOLE: Final = f"{_CHANGE_WHOLE} RETURNING {_UNTOLD}"
 # Pages of 4 KiB that a small write changes, about; see Writer.submit.
-_COMMAND_PAGES: Final = 4
+_COMMAND_PAGES: Final = 5
 _PAGE_BYTES: Final = 4096
 
 
@@ -130,10 +136,13 @@ class SqliteStore:
         *,
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         keep_stream_bytes: int = _KEEP_STREAM_BYTES,
+        audit_key_file: str | None = None,
     ) -> None:
         self._path = path
         self._synchronous = synchronous
         self._keep_stream_bytes = keep_stream_bytes
+        self._audit_key_path = key_path(path, audit_key_file)
+        self._chain: audit.Chain | None = None
         self._lock: int | None = None
         self._writer: Writer | None = None
         self._readers: Readers | None = None
@@ -149,12 +158,15 @@ class SqliteStore:
         *,
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         keep_stream_bytes: int = _KEEP_STREAM_BYTES,
+        audit_key_file: str | None = None,
     ) -> "SqliteStore":
         """Make a store of `sqlite:///./relative.db` or `sqlite:////absolute.db`. Raises StoreUnusable."""
-        path = url.removeprefix(_SCHEME)
-        if path == url or not path or path == ":memory:":
-            raise StoreUnusable(f"{url} names no database file; write it like sqlite:///./kubently.db")
-        return cls(Path(path), synchronous=synchronous, keep_stream_bytes=keep_stream_bytes)
+        return cls(
+            database_path(url),
+            synchronous=synchronous,
+            keep_stream_bytes=keep_stream_bytes,
+            audit_key_file=audit_key_file,
+        )
 
     # life
 
@@ -162,13 +174,17 @@ class SqliteStore:
         """See Store."""
         self._take_lock()
         try:
-            self._prepare_file()
+            identity = self._prepare_file()
+            key = self._audit_key(identity)
             connection = self._open_writer()
+            self._chain = chain = _begin_chain(connection, key)
         except BaseException:
             self._drop_lock()
             raise
         connect = functools.partial(self._connect, timeout_seconds=_BUSY_TIMEOUT_SECONDS)
-        self._writer = Writer(connection, connect, may_commit_here=self._synchronous == "NORMAL")
+        self._writer = Writer(
+            connection, connect, may_commit_here=self._synchronous == "NORMAL", on_undone=chain.forget
+        )
         self._readers = Readers(self._connect_reader)
 
     async def close(self) -> None:
@@ -209,8 +225,10 @@ class SqliteStore:
             os.close(self._lock)
             self._lock = None
 
-    def _prepare_file(self) -> None:
-        """Make the file, readable by its owner alone, or see that what is there is a database of ours."""
+    def _prepare_file(self) -> tuple[str, bytes] | None:
+        """Make the file, readable by its owner alone, or see that what is there is a database of ours; the identity of
+        its audit log, None where it has none.
+        """
         path = self._path
         try:
             with contextlib.suppress(FileExistsError):
@@ -224,19 +242,39 @@ class SqliteStore:
             raise StoreUnusable(f"{path} cannot be written: {error.strerror}") from None
         if header and header != _HEADER:
             raise StoreUnusable(f"{path} is not an SQLite database; name another file")
-        if header:
-            self._refuse_newer()
+        return self._look() if header else None
 
-    def _refuse_newer(self) -> None:
+    def _look(self) -> tuple[str, bytes] | None:
         with contextlib.closing(sqlite3.connect(":memory:")) as empty:
             known = {migration.name for migration in MIGRATIONS.pending(Database(empty, execute_plugins=False))}
         try:
             with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=1)) as db:
                 applied = {migration.name for migration in MIGRATIONS.applied(Database(db, execute_plugins=False))}
+                identity = audit.read_identity(db)
         except sqlite3.DatabaseError as error:
             raise StoreUnusable(f"{self._path} cannot be read: {error}") from None
         if applied - known:
             raise StoreUnusable(f"{self._path} was written by a newer version of the hub; upgrade the hub")
+        return identity
+
+    def _audit_key(self, identity: tuple[str, bytes] | None) -> bytes:
+        """The key of the audit log, made where there is none yet. Raises StoreUnusable when it is gone, or another."""
+        path = self._audit_key_path
+        key = read_key(path)
+        if identity is None:
+            return make_key(path) if key is None else key
+        hub_id, key_check = identity
+        if key is None:
+            raise StoreUnusable(
+                f"{self._path} has an audit log, and its key is not at {path}; put it back there, or name it with"
+                " audit.key_file"
+            )
+        if audit.check_of(key, hub_id) != key_check:
+            raise StoreUnusable(
+                f"{path} is not the key of the audit log in {self._path}; put the right one there, or name it with"
+                " audit.key_file"
+            )
+        return key
 
     def _open_writer(self) -> sqlite3.Connection:
         db = self._connect(timeout_seconds=_OPEN_TIMEOUT_SECONDS)
@@ -271,6 +309,11 @@ class SqliteStore:
         if self._writer is None:
             raise StoreFull("The store is closed")
         return await self._writer.submit(operation, pages=pages)
+
+    def _chain_of_ours(self) -> audit.Chain:
+        if self._chain is None:
+            raise StoreFull("The store is closed")
+        return self._chain
 
     async def _read(self, query: Any) -> Any:
         if self._readers is None:
@@ -493,6 +536,7 @@ class SqliteStore:
         owner: str | None,
         idempotency: Idempotency | None,
         fallback_correlation_id: str | None = None,
+        origin: Origin | None = None,
     ) -> Accepted:
         """See Store."""
         args = _json(result.args)
@@ -519,13 +563,15 @@ class SqliteStore:
             owner,
         )
 
+        acceptance = audit.Acceptance(self._chain_of_ours(), _ACCEPT, row, result, origin)
+
         def write(db: sqlite3.Connection) -> Accepted:
             if idempotency is not None:
                 earlier = _earlier(db, idempotency, result.accepted_at)
                 if earlier is not None:
                     return Accepted(earlier, is_new=False)
-            inserted = db.execute(_ACCEPT, row).fetchall()
-            if not inserted:
+            stored = acceptance(db)
+            if stored is None:
                 raise _why_not(db, result, owner)
             if idempotency is not None:
                 db.execute(
@@ -533,13 +579,12 @@ class SqliteStore:
                     " VALUES (?, ?, ?, ?, ?)",
                     (*_values(idempotency), result.result_id, result.accepted_at),
                 )
-            return Accepted(msgspec.structs.replace(result, correlation_id=inserted[0][0]), is_new=True)
+            return Accepted(stored, is_new=True)
 
         pages = _pages(utf8_bytes(args))
         if idempotency is None:
-            inserted = await self._write(Statement(_ACCEPT, row), pages=pages)
-            if inserted:
-                stored = msgspec.structs.replace(result, correlation_id=inserted[0][0])
+            stored: Result | None = await self._write(acceptance, pages=pages)
+            if stored is not None:
                 self._untouched[result.result_id] = stored
                 return Accepted(stored, is_new=True)
         accepted: Accepted = await self._write(write, pages=pages)
@@ -661,6 +706,39 @@ class SqliteStore:
         query = f"SELECT {_RESULT} FROM results WHERE ended_at IS NULL AND deadline_at <= ?"
         return [_result(row) for row in await self._read(lambda db: db.execute(query, (now,)).fetchall())]
 
+    # the audit log
+
+    async def append_audit(self, events: Sequence[AuditEvent]) -> None:
+        """See Store."""
+        chain = self._chain_of_ours()
+        await self._write(lambda db: chain.append_all(db, events), pages=_COMMAND_PAGES + len(events) // 4)
+
+    async def list_audit(
+        self,
+        wanted: AuditFilter,
+        *,
+        limit: int,
+        cursor: str | None,
+        may_see: Callable[[str | None, str | None], bool] | None,
+    ) -> AuditPage:
+        """See Store."""
+        below = None if cursor is None else audit_rows.read_cursor(cursor)
+        page: AuditPage = await self._read(lambda db: audit_rows.search(db, wanted, limit, below, may_see))
+        return page
+
+    async def audit_head(self) -> tuple[int, str]:
+        """See Store."""
+        seq, mac = await self._read(audit.read_head)
+        return seq, mac.hex()
+
+    async def reap_audit(self, before: float, now: float) -> int:
+        """See Store."""
+        chain = self._chain_of_ours()
+        count = 0
+        while removed := await self._write(lambda db: chain.remove(db, before, now)):
+            count += removed
+        return count
+
     # housekeeping
 
     async def reap(
@@ -682,6 +760,19 @@ class SqliteStore:
         await self._write(lambda db: db.execute(query, (now - _IDEMPOTENCY_SECONDS,)))
         await self._write(_vacuum)
         return Reaped(sessions, results)
+
+
+def _begin_chain(db: sqlite3.Connection, key: bytes) -> audit.Chain:
+    """The audit log's chain, begun if there is none. Raises StoreUnusable."""
+    try:
+        if audit.read_identity(db) is None:
+            audit.begin(db, key, new_id("hub"), time.time())
+        chain = audit.Chain(key, audit.read_beginning(db).hub_id)
+        chain.attach(db)
+        return chain
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise StoreUnusable(f"the audit log cannot be begun: {error}") from None
 
 
 # rows to records
@@ -821,10 +912,11 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
+    """What the database holds beside the audit log, which is not to drive out results."""
     pages, free, size = (
         db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
-    return int((pages - free) * size)
+    return int((pages - free) * size) - audit_rows.used_bytes(db)
 
 
 def _vacuum(db: sqlite3.Connection) -> None:

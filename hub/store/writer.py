@@ -100,17 +100,24 @@ class Writer:
     """A queue, a thread, a connection. `submit` may be called from the event loop's thread only.
 
     `connect` opens another one to the same file. `may_commit_here`: a commit waits for no fsync, so that the event
-    loop's thread may make small ones.
+    loop's thread may make small ones. `on_undone` is called, in the thread that has the connection, when anything was
+    rolled back: what somebody remembers of the connection's transaction is then no longer so.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, connect: Callable[[], sqlite3.Connection], *, may_commit_here: bool
+        self,
+        connection: sqlite3.Connection,
+        connect: Callable[[], sqlite3.Connection],
+        *,
+        may_commit_here: bool,
+        on_undone: Callable[[], None] = lambda: None,
     ) -> None:
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # a commit never turns into one
         connection.execute("PRAGMA busy_timeout = 0")  # the event loop waits for nobody; the thread waits by itself
         self._connection = connection
         self._connect = connect
         self._may_commit_here = may_commit_here
+        self._on_undone = on_undone
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._gathered: list[_Item] = []
         self._gathered_pages = 0
@@ -290,6 +297,7 @@ class Writer:
                 future.set_exception(error)
 
     def _roll_back(self) -> None:
+        self._on_undone()
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -358,6 +366,7 @@ class Writer:
             connection.execute("RELEASE one")
             return value, None
         except Exception as error:  # noqa: BLE001 - told to the operation's caller
+            self._on_undone()
             if connection.in_transaction and not is_alone:
                 connection.execute("ROLLBACK TO one")
                 connection.execute("RELEASE one")

@@ -13,7 +13,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.errors import AlreadyExists, IdempotencyConflict, InvalidRequest, NotFound, SessionNotActive, StoreFull
-from hub.records import Cluster, Ending, Idempotency, Key, Limits, OutputChunk, Result, Session, StoredChunks, Token
+from hub.records import (
+    AuditDetail,
+    AuditEvent,
+    AuditFilter,
+    AuditRow,
+    Cluster,
+    Ending,
+    Idempotency,
+    Key,
+    Limits,
+    Origin,
+    OutputChunk,
+    Result,
+    Session,
+    StoredChunks,
+    Token,
+)
 from hub.store.base import Store
 from hub.store.sqlite import SqliteStore
 from schemas.frames import Stream
@@ -605,6 +621,125 @@ async def test_a_failing_operation_takes_nothing_with_it(store: Store) -> None:
     looked = await store.get_session(session.session_id)
     assert looked is not None
     assert looked.commands_executed == 10
+
+
+async def audit_rows(store: Store, limit: int = 100, **wanted: Any) -> list[AuditRow]:
+    """Rows of the audit log that are wanted, oldest first."""
+    found: list[AuditRow] = []
+    cursor: str | None = None
+    while True:
+        page = await store.list_audit(AuditFilter(**wanted), limit=limit, cursor=cursor, may_see=None)
+        assert len(page.rows) <= limit
+        found += page.rows
+        cursor = page.next_cursor
+        if cursor is None:
+            return found[::-1]
+
+
+async def test_a_command_leaves_a_row_when_it_is_accepted_and_one_when_it_ends(store: Store) -> None:
+    session = await open_session(store, correlation_id="trace")
+    origin = Origin("192.0.2.7", "req_1", "POST /debug/execute", "user")
+    idempotency = Idempotency("key_1", "once", "same")
+    for _ in range(2):
+        accepted = await store.accept_command(
+            a_result(session, service_identity="triage"), owner=None, idempotency=idempotency, origin=origin
+        )
+    result = accepted.result
+    with pytest.raises(NotFound):
+        await store.accept_command(a_result(session, session_id="sess_none"), owner=None, idempotency=None)
+    ending = Ending("failed", NOW + 2, 1, "native", "no", 84, 700, redactions='{"secret":2}')
+    for _ in range(2):
+        await store.end_command(result.result_id, ending, [OutputChunk(1, "stdout", "x")])
+    where = {"key_id": "key_1", "cluster_id": "alpha", "session_id": session.session_id, "result_id": result.result_id}
+    first, second = await audit_rows(store)
+    assert (first.seq, first.at, first.kind, first.detail) == (
+        1,
+        NOW,
+        "accepted",
+        where
+        | {
+            "action": "POST /debug/execute",
+            "role": "user",
+            "service_identity": "triage",
+            "address": "192.0.2.7",
+            "argv": ["get", *result.args],
+            "correlation_id": "trace",
+            "request_id": "req_1",
+        },
+    )
+    assert (second.seq, second.at, second.kind, second.detail) == (
+        2,
+        NOW + 2,
+        "ended",
+        where
+        | {
+            "status": "failed",
+            "exit_code": 1,
+            "stdout_bytes": 700,
+            "duration_ms": 84,
+            "redactions": {"secret": 2},
+        },
+    )
+    assert await store.audit_head() == (2, second.mac)
+
+
+@pytest.mark.parametrize("chunks", [[], [OutputChunk(1, "stdout", "xy")], [OutputChunk(2, "stdout", "xy")]])
+@pytest.mark.parametrize("before", ["nothing", "running", "output"])
+async def test_every_way_to_end_leaves_one_row(store: Store, chunks: list[OutputChunk], before: str) -> None:
+    result = await accept(store, await open_session(store))
+    if before == "running":
+        await store.mark_running(result.result_id, "boot_1")
+    elif before == "output":
+        await store.append_output(result.result_id, [OutputChunk(1, "stdout", "a")])
+    ended = await store.end_command(result.result_id, Ending("refused", NOW + 1, redactions=None), chunks)
+    assert ended is not None
+    _, row = await audit_rows(store, result_id=result.result_id)
+    assert (row.kind, row.detail["status"], row.detail["decision"]) == ("ended", "refused", "refused")
+    assert row.detail["stdout_bytes"] == ended.output_bytes
+
+
+async def test_a_long_command_line_is_cut_in_the_audit_log(store: Store) -> None:
+    args = tuple("x" * 100 for _ in range(200))
+    await accept(store, await open_session(store), args=args)
+    (row,) = await audit_rows(store)
+    assert row.detail["argv"] == ["get", *args[:20]]
+    assert row.detail["argv_omitted"] == 180
+
+
+async def test_the_audit_log_is_found_by_what_it_says(store: Store) -> None:
+    details = [
+        AuditDetail(
+            action=f"GET /{number}",
+            decision="refused" if number % 5 == 0 else "allowed",
+            key_id=f"key_{number % 3}",
+            cluster_id=f"c{number % 4}" if number % 2 else None,
+        )
+        for number in range(300)
+    ]
+    events = [AuditEvent(NOW + number, "request", detail) for number, detail in enumerate(details)]
+    for start in range(0, 300, 100):
+        await store.append_audit(events[start : start + 100])
+    assert [row.seq for row in await audit_rows(store, limit=7)] == list(range(1, 301))
+    assert [row.at for row in await audit_rows(store, since=NOW + 100, until=NOW + 110)] == [
+        NOW + number for number in range(100, 110)
+    ]
+    assert len(await audit_rows(store, limit=9, key_id="key_1", cluster_id="c1")) == 25
+    assert len(await audit_rows(store, decision="allowed")) == 240
+    assert await audit_rows(store, kind="ended") == []
+    assert await audit_rows(store, result_id="res_none") == []
+    page = await store.list_audit(
+        AuditFilter(),
+        limit=1000,
+        cursor=None,
+        may_see=lambda key_id, cluster_id: (key_id, cluster_id) == ("key_0", None),
+    )
+    assert {row.detail["key_id"] for row in page.rows} == {"key_0"}
+    assert len(page.rows) == 50
+    for cursor in ("x", "-1", "²", str(2**64)):
+        with pytest.raises(InvalidRequest):
+            await store.list_audit(AuditFilter(), limit=1, cursor=cursor, may_see=None)
+    assert await store.reap_audit(NOW + 250, NOW + 300) == 250
+    assert [row.seq for row in await audit_rows(store)] == list(range(251, 301))
 
 
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:

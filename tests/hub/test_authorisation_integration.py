@@ -166,6 +166,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[Who], int]]] = {
     ("POST", "/admin/keys"): maker_of_unlimited_key,
     ("POST", "/admin/keys/{key_id}/rotate"): admin_of_unlimited_key,
     ("DELETE", "/admin/keys/{key_id}"): admin_of_unlimited_key,
+    ("GET", "/audit"): overview,
     ("GET", "/agent/connect"): lambda _: 401,
 }
 # What does not exist, in place of each part of a path.

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from hub.errors import StoreFull, StoreUnusable
 from hub.records import Cluster, Ending, OutputChunk, Session, Token
+from hub.store import audit_file
 from hub.store.migrations import MIGRATIONS
 from hub.store.sqlite import SqliteStore
 from hub.store.writer import Writer
@@ -67,6 +68,7 @@ async def test_a_full_disk_is_said_and_survived(small_disk: Path) -> None:
             await asyncio.sleep(0.05)
     await accept(store, session)
     await store.close()
+    assert audit_file.verify(small_disk / "x.db", small_disk / "x.db.audit-key", None).faults == []
 
 
 async def test_a_full_database_takes_new_rows_after_a_reaping(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ async def test_files_are_their_owners_alone(tmp_path: Path) -> None:
         await store.open()
         await add_cluster(store)
         assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
-            ("x.db", "x.db-wal", "x.db-shm", "x.db.lock"), 0o600
+            ("x.db", "x.db-wal", "x.db-shm", "x.db.lock", "x.db.audit-key"), 0o600
         )
         await store.close()
     finally:
