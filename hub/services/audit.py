@@ -29,6 +29,9 @@ _MAX_WAITING: Final = 5000
 # Rows in one write: a few milliseconds, perhaps of the event loop's.
 _BATCH: Final = 200
 _LOOK_SECONDS: Final = 1.0
+# Sources of repeated events that are told apart: addresses without a valid key; keys and tokens, of a whole fleet.
+_MAX_STRANGERS: Final = 128
+_MAX_KNOWN: Final = 50_000
 _HEAD_SECONDS: Final = 60.0
 # Who waits for a row to be stored waits so long at the most.
 _SETTLE_SECONDS: Final = 3.0
@@ -44,8 +47,8 @@ class AuditService:
         self._version = version
         self._waiting: deque[AuditEvent] = deque()
         self._dropped = 0
-        self._strangers = Repeats()
-        self._known = Repeats()  # apart, so that no flood of the others hides them
+        self._strangers = Repeats(_MAX_STRANGERS)
+        self._known = Repeats(_MAX_KNOWN)  # apart, so that no flood of the others hides them
         self._is_failing = False
         self._has_come = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None

@@ -1,6 +1,7 @@
-"""Refusals that come in masses, as few rows: of each who asks the first in a minute, then how many more there were.
+"""What may come in masses, as few rows: of each source the first in a minute, then how many more there were.
 
-So a flood of bad keys is a trickle in the audit log, and neither drives out nor hides what matters.
+So a flood of bad keys, or an agent that connects over and over, is a trickle in the audit log, and neither drives out
+nor hides what matters.
 """
 
 import ipaddress
@@ -12,8 +13,8 @@ import msgspec
 from hub.records import AuditDetail, AuditEvent, AuditKind
 
 WINDOW_SECONDS: Final = 60.0
-# Who is told apart at once; all others share one count. Two rows a minute each are the most there can be.
-_MAX_SOURCES: Final = 128
+# Of these nothing was done, and the bucket that says so may be drawn on as often as one likes.
+_UNCOUNTED: Final = frozenset({"rate_limited", "too_many_streams"})
 _IPV6_PREFIX: Final = 64  # what one customer of a provider has at the least
 
 
@@ -28,9 +29,13 @@ class _Source:
 
 
 class Repeats:
-    """`take` each refusal; `due` what has been counted."""
+    """`take` each event; `due` what has been counted.
 
-    def __init__(self) -> None:
+    `most` sources are told apart at once; all others share one count. Each has two rows a minute at the most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._sources: dict[str, _Source] = {}
         self._others: _Source | None = None
 
@@ -40,7 +45,7 @@ class Repeats:
         if source is not None:
             source.more += 1
             source.latest = event.detail
-        elif len(self._sources) < _MAX_SOURCES:
+        elif len(self._sources) < self._most:
             self._sources[who] = _Source(event.at, event.kind, event.detail)
             return True
         elif self._others is None:
@@ -62,14 +67,14 @@ class Repeats:
 
 
 def source_of(event: AuditEvent) -> str | None:
-    """Whose refusals an event is counted with; None: it always has a row of its own."""
+    """With which others an event is counted; None: it always has a row of its own."""
     detail = event.detail
     if detail.decision == "unauthenticated":
         return _network(detail.address)
-    if detail.rule == "rate_limited":
+    if event.kind == "agent":
+        return f"token {detail.token_id} {detail.action} {detail.decision}"
+    if detail.rule in _UNCOUNTED:
         return f"key {detail.key_id}"
-    if event.kind == "agent" and detail.decision != "allowed":
-        return f"token {detail.token_id}"
     return None
 
 

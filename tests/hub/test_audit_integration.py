@@ -21,7 +21,7 @@ from hub.settings import Database, RateLimit
 from hub.store import audit_file
 from schemas.frames import SUBPROTOCOL, Cancel, Chunk, Exit, Run
 from schemas.ids import hash_secret
-from tests.hub.store.test_audit_integration import check_pairs
+from tests.hub.store.test_audit_integration import check_pairs, log
 from tests.support.hub import ADMIN_KEY, TestHub, running_hub, settings
 from tests.support.program import hub_program
 from tests.support.raw_agent import canned, connected, serving
@@ -197,6 +197,29 @@ async def test_a_key_over_its_limit_is_a_few_rows(tmp_path: Path) -> None:
         with sqlite3.connect(f"file:{tmp_path}/kubently.db?mode=ro", uri=True) as db:
             assert db.execute("SELECT count(*) FROM audit WHERE kind = 'request'").fetchone() == (6,)
         db.close()
+
+
+async def test_an_agent_that_comes_and_goes_is_a_few_rows(hub: TestHub) -> None:
+    token = await hub.register("alpha")
+    for _ in range(12):
+        async with connected(hub.url, token):
+            pass
+    await until(lambda: hub.app[keys.REGISTRY].find("alpha") is None)
+    found = await rows(hub, kind="agent")
+    assert [row["action"] for row in found] == ["connect", "disconnect"]
+    await hub.app[keys.AUDIT].close()
+    found = await rows(hub, kind="agent")
+    assert {row["action"]: row.get("count") for row in found} == {"connect": 11, "disconnect": 11}
+
+
+async def test_an_export_whose_reader_has_read_enough_ends_quietly(tmp_path: Path) -> None:
+    await log(tmp_path / "hub.db", rows=20_000)
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m hub audit export --database sqlite:///{tmp_path}/hub.db | head -n 1",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    stdout, stderr = await process.communicate()
+    assert (json.loads(stdout)["seq"], stderr) == (1, b"")
 
 
 async def test_stream_messages_leave_rows(hub: TestHub) -> None:
@@ -432,7 +455,7 @@ async def test_one_faulty_row_does_not_hold_up_the_others(hub: TestHub, caplog: 
 
 
 def test_repeats_are_bounded() -> None:
-    repeats = Repeats()
+    repeats = Repeats(128)
 
     def refuse(address: str, at: float) -> bool:
         detail = AuditDetail(action="GET /x", decision="unauthenticated", address=address, rule="unauthorized")
