@@ -47,20 +47,25 @@ async def run(settings: Settings, policy: Policy, *, as_json: bool, out: TextIO 
     access = Access(kubeconfig.resolve(os.environ, Path(settings.execution.service_account_dir)))
     transport = Transport(access, settings.execution.max_response_bytes)
     wanted = list(needs(policy))
-    questions = dict.fromkeys(
-        [question for need in wanted for question in need.questions]
-        + [question for question, _ in TOO_MUCH]
-        + list(READS_SECRETS)
-    )
+    needed = list(dict.fromkeys(question for need in wanted for question in need.questions))
+    beyond = [*(question for question, _ in TOO_MUCH), *READS_SECRETS]
+    namespaces = _namespaces(policy)
     free = asyncio.Semaphore(_AT_ONCE)
 
-    async def ask(question: Question) -> bool:
+    async def ask(question: Question, namespace: str) -> bool:
         async with free:
-            return all([await _may(transport, question, each) for each in _namespaces(policy)])
+            return await _may(transport, question, namespace)
+
+    async def everywhere(question: Question) -> bool:
+        return all(await asyncio.gather(*(ask(question, each) for each in namespaces)))
+
+    async def anywhere(question: Question) -> bool:
+        return any(await asyncio.gather(*(ask(question, each) for each in {"", *namespaces})))
 
     try:
         async with asyncio.timeout(_SECONDS):
-            answers = dict(zip(questions, await asyncio.gather(*map(ask, questions)), strict=True))
+            may = dict(zip(needed, await asyncio.gather(*map(everywhere, needed)), strict=True))
+            might = dict(zip(beyond, await asyncio.gather(*map(anywhere, beyond)), strict=True))
             user = await _user(transport)
     except TimeoutError:
         raise StartError(f"the API server did not answer within {_SECONDS:g} s") from None
@@ -68,7 +73,7 @@ async def run(settings: Settings, policy: Policy, *, as_json: bool, out: TextIO 
         raise StartError(f"the API server cannot be asked: {error}") from None
     finally:
         await access.close()
-    findings = [*_promised(wanted, answers), *_beyond(policy, answers)]
+    findings = [*_promised(wanted, may), *_beyond(policy, might)]
     code = _exit_code(findings)
     _print(findings, user, code, out, as_json=as_json)
     return code

@@ -117,6 +117,8 @@ async def scene(folder: Path, kubeconfig: Path, samples: Samples, agents: int) -
         stack.push_async_callback(hub.kill)
         await hub.start()
         await until_ready(hub, rest)
+        policy = folder / "policy.yaml"
+        policy.write_text(f"verbs: [{', '.join(ALLOWED_VERBS)}]\n", encoding="utf-8")
         places = []
         for number in range(agents):
             cluster_id = f"chaos-{number}"
@@ -126,7 +128,7 @@ async def scene(folder: Path, kubeconfig: Path, samples: Samples, agents: int) -
                 **_AGENT,
                 "KUBENTLY_AGENT_TOKEN": registered["agent_token"],
                 "KUBENTLY_AGENT_KUBECTL": kubectl_binary(),
-                "KUBENTLY_AGENT_POLICY_VERBS": ",".join(ALLOWED_VERBS),
+                "KUBENTLY_AGENT_POLICY_FILE": str(policy),
                 "KUBECONFIG": str(kubeconfig),
                 "TMPDIR": str(folder),
             }

@@ -269,13 +269,16 @@ class Underway:
 
     def _refusal(self, bucket: Kind) -> HubError | None:
         """Why no more may be under way on this socket, or be asked for by this key."""
+        refusal = self._draw(bucket)
+        if refusal is not None:
+            return refusal
         if len(self._followers) >= self._most:
             text = (
                 f"{self._most} commands are under way on this socket, no more may be; wait for the end of one, or open"
                 " another socket"
             )
             return TooManyStreams(text, details={"limit": self._most})
-        return self._draw(bucket)
+        return None
 
     def _draw(self, bucket: Kind) -> HubError | None:
         draw = self._limits.draw(bucket, self._caller.key)

@@ -248,7 +248,9 @@ class SqliteStore:
         with contextlib.closing(sqlite3.connect(":memory:")) as empty:
             known = {migration.name for migration in MIGRATIONS.pending(Database(empty, execute_plugins=False))}
         try:
-            with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=1)) as db:
+            with contextlib.closing(
+                sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)
+            ) as db:
                 applied = {migration.name for migration in MIGRATIONS.applied(Database(db, execute_plugins=False))}
                 identity = audit.read_identity(db)
         except sqlite3.DatabaseError as error:
