@@ -15,6 +15,7 @@ from schemas.kubectl.refusal import Refusal
 Check = Callable[[str, Sequence[str]], KubectlCommand]
 
 _MOST_MENDED: Final = 5
+_MOST_KINDS: Final = 20  # each is tried by itself
 _REMOVABLE: Final = frozenset(
     {
         "denied_flag",
@@ -65,6 +66,10 @@ def _in_namespace(command: KubectlCommand, name: str) -> list[str]:
 
 
 def _without_kinds(command_type: str, words: list[str], operand: str, check: Check) -> list[str] | None:
+    kinds = operand.split(",")
+    if len(kinds) > _MOST_KINDS:
+        return None
+
     def may_run(kind: str) -> bool:
         try:
             check(command_type, [kind if word == operand else word for word in words])
@@ -72,7 +77,7 @@ def _without_kinds(command_type: str, words: list[str], operand: str, check: Che
             return refusal.rule != "kind_not_allowed"
         return True
 
-    kept = ",".join(kind for kind in operand.split(",") if may_run(kind))
+    kept = ",".join(kind for kind in kinds if may_run(kind))
     return [kept if word == operand else word for word in words] if kept else None
 
 

@@ -22,6 +22,8 @@ _WHOSE: Final[dict[By, str]] = {
     "key": "this key",
     "agent": "this cluster's policy",
 }
+# What one command may name, where each is held against lists of up to some hundred kinds; it takes milliseconds then.
+_MOST_READS: Final = 256
 # `example.com`, and not `v1.example.com`: a group that is no version, with a dot as groups of custom resources have.
 _GROUP: Final = re.compile(r"(?!v\d+((alpha|beta)\d+)?\.)[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _WILD: Final = frozenset("*?[")
@@ -56,6 +58,12 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
                 allowed=self.command_types,
             )
         asked = reads(command) if self.judges_kinds else []
+        if len(asked) > _MOST_READS:
+            raise Refusal(
+                "kind_not_allowed",
+                f"begins a list of {len(asked)} kinds or objects; {_MOST_READS} can be judged: ask for some at a time",
+                argument=asked[0].argument,
+            )
         if self.kinds is not None or self.denied_kinds:
             self._check_kinds(command, asked, whose)
         if self.namespaces is not None:
