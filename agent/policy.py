@@ -90,6 +90,9 @@ def parse(text: str) -> Policy:
     """Read a policy from YAML. Raises PolicyError."""
     try:
         content = _Loader(text).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" on line {error.problem_mark.line + 1}"
+        raise PolicyError(f"not YAML{line}: {error.problem}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise PolicyError(f"not YAML: {' '.join(str(error).split())}") from None
     if content is None:

@@ -118,8 +118,7 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
                 remedy = "" if kind.is_known or kind.group else "; name it with its group, such as widgets.example.com"
                 raise Refusal(
                     "kind_not_allowed",
-                    f"is, or may be, one of the kinds that {whose} has no part in: "
-                    f"{_listed(self.denied_kinds)}{remedy}",
+                    f"is, or may be, of a kind that {whose} does not allow: {_listed(self.denied_kinds)}{remedy}",
                     argument=argument or str(kind),
                 )
             if self.kinds is not None and not self._lists(kind):
@@ -134,7 +133,7 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
                 remedy = ": add --show-events=false" if shows_events(command) and kind.plural == "events" else ""
                 raise Refusal(
                     "kind_not_allowed",
-                    f"shows {kind} beside it, which {whose} has no part in{remedy}",
+                    f"shows {kind} beside it, which {whose} does not allow{remedy}",
                     argument=command.verb,
                     allowed=("--show-events=false",) if remedy else (),
                 )
