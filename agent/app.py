@@ -108,26 +108,24 @@ class _Agent:
             loop.add_signal_handler(number, self._on_signal)
         link = asyncio.create_task(self._link.run(), name="link")
         leave = asyncio.create_task(self._leave(), name="leave")
-        watch = asyncio.create_task(self._watch(), name="policy file")
+        tasks = [link, leave]
+        if self._file is not None:  # without it an owner's change would be without effect, and nobody would know
+            tasks.append(asyncio.create_task(self._file.watch(self._on_policy), name="policy file"))
         try:
-            await asyncio.wait({link, leave}, return_when=asyncio.FIRST_COMPLETED)
-            await _end(link, leave)
-            for task in (link, leave):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await _end(*tasks)
+            for task in tasks:
                 if not task.cancelled():
                     task.result()
         except Rejected as rejected:
             return EXIT_REJECTED[rejected.status]
         finally:
-            await _end(*(task for task in (link, leave, watch, self._probe, self._announcing) if task is not None))
+            await _end(*(task for task in (*tasks, self._probe, self._announcing) if task is not None))
             await self._dispatcher.abandon("The agent has stopped")
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
         _log.info("agent stopped")
         return EXIT_OK
-
-    async def _watch(self) -> None:
-        if self._file is not None:
-            await self._file.watch(self._on_policy)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():

@@ -19,6 +19,7 @@ from agent.executors import kubeconfig
 from agent.permissions import READS_SECRETS, TOO_MUCH, Need, Question, needs
 from agent.policy import Policy
 from agent.settings import Settings
+from schemas.globs import is_glob
 from schemas.kubectl.kinds import SECRETS, kind_of, may_be
 
 # Beside those of agent/errors.py: 2 is a cluster that cannot be asked.
@@ -82,7 +83,7 @@ async def run(settings: Settings, policy: Policy, *, as_json: bool, out: TextIO 
 def _namespaces(policy: Policy) -> tuple[str, ...]:
     """Where to ask: in each namespace of the policy if it names them, else in all at once, which is ""."""
     names = policy.scope.namespaces
-    return names if names and not any(set("*?[") & set(name) for name in names) else ("",)
+    return names if names and not any(map(is_glob, names)) else ("",)
 
 
 async def _may(transport: Any, question: Question, namespace: str) -> bool:

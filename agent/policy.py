@@ -57,7 +57,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def scope(self) -> kubectl.Scope:
         """What may run."""
-        return kubectl.Scope(_some(self.verbs), _some(self.namespaces), _some(self.kinds), self.denied_kinds)
+        return kubectl.Scope.listed(
+            verbs=self.verbs, namespaces=self.namespaces, kinds=self.kinds, denied_kinds=self.denied_kinds
+        )
 
     def admit(self, command: kubectl.KubectlCommand) -> kubectl.KubectlCommand:
         """The command as it may run. Raises kubectl.Refusal."""
@@ -93,8 +95,10 @@ def parse(text: str) -> Policy:
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f" on line {error.problem_mark.line + 1}"
         raise PolicyError(f"not YAML{line}: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise PolicyError(f"not YAML: {' '.join(str(error).split())}") from None
+    except yaml.YAMLError as error:
+        raise PolicyError(f"not YAML: {error}") from None
+    except Exception as error:  # noqa: BLE001 - a border: of odd tags and numbers PyYAML raises whatever it stumbles over
+        raise PolicyError(f"not YAML that can be read ({type(error).__name__})") from None
     if content is None:
         content = {}
     if not isinstance(content, dict):
@@ -116,7 +120,3 @@ class _Loader(yaml.SafeLoader):
         if twice is not None:
             raise yaml.YAMLError(f"{twice} stands there twice")
         return super().construct_mapping(node, deep)
-
-
-def _some(words: tuple[str, ...]) -> tuple[str, ...] | None:
-    return None if _ALL in words else words

@@ -92,7 +92,7 @@ class Commands:
     @property
     def scope(self) -> Scope:
         """What may run."""
-        return Scope(_limited(self.verbs), _limited(self.namespaces), None, self.denied_kinds)
+        return Scope.listed(verbs=self.verbs, namespaces=self.namespaces, denied_kinds=self.denied_kinds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,3 @@ class Settings:
                 raise ValueError(f"server.trusted_proxies: {error}; write 10.0.0.0/8 or 192.0.2.7") from None
         if self.streams.tail_bytes < 2 * self.agents.window_bytes:
             raise ValueError("streams.tail_bytes: less than twice agents.window_bytes, so that every reader would lag")
-
-
-def _limited(words: tuple[str, ...]) -> tuple[str, ...] | None:
-    return None if "*" in words else words

@@ -35,7 +35,9 @@ class AnnouncedPolicy(msgspec.Struct, frozen=True):
     @property
     def scope(self) -> Scope:
         """What the agent lets through."""
-        return Scope(_some(self.verbs), _some(self.namespaces), _some(self.kinds), self.denied_kinds)
+        return Scope.listed(
+            verbs=self.verbs, namespaces=self.namespaces, kinds=self.kinds, denied_kinds=self.denied_kinds
+        )
 
 
 def announced(policy: dict[str, msgspec.Raw]) -> AnnouncedPolicy | None:
@@ -46,7 +48,3 @@ def announced(policy: dict[str, msgspec.Raw]) -> AnnouncedPolicy | None:
         return msgspec.json.decode(msgspec.json.encode(policy), type=AnnouncedPolicy)
     except (msgspec.DecodeError, RecursionError):
         return None
-
-
-def _some(words: tuple[str, ...]) -> tuple[str, ...] | None:
-    return None if "*" in words else words

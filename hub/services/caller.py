@@ -4,16 +4,14 @@ What a key may not see does not exist for it: services answer as for a thing tha
 do is refused, with the reason.
 """
 
-import fnmatch
 from typing import Final
 
 import msgspec
 
 from hub.errors import CommandRefused, Forbidden
 from hub.records import Key, Limits, Origin, Result, Session
-from schemas import kubectl
+from schemas import globs, kubectl
 
-_WILD: Final = frozenset("*?[")
 _NO_LIMITS: Final = Limits()
 
 
@@ -59,8 +57,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
     def may_see_cluster(self, cluster_id: str) -> bool:
         """Whether the key's globs take in this cluster."""
-        globs = self.key.clusters
-        return globs is None or any(fnmatch.fnmatchcase(cluster_id, glob) for glob in globs)
+        return globs.takes_in(self.key.clusters, cluster_id)
 
     def may_see_session(self, session: Session) -> bool:
         """Whether it is the caller's own, or the caller sees others', in a cluster of his."""
@@ -95,7 +92,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         mine, its = self.key.limits or _NO_LIMITS, key.limits or _NO_LIMITS
         limits = zip(msgspec.structs.astuple(mine), msgspec.structs.astuple(its), strict=True)
         return (
-            self._takes_in_clusters(key.clusters)
+            globs.take_in(self.key.clusters, key.clusters)
             and (self.key.scope or kubectl.EVERYTHING).takes_in(key.scope or kubectl.EVERYTHING)
             and all(own is None or (other is not None and other <= own) for own, other in limits)
         )
@@ -104,13 +101,6 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         """Whether a key that lives so long lives no longer than this one; None: for ever."""
         own = self.key.expires_at
         return own is None or (expires_at is not None and expires_at <= own)
-
-    def _takes_in_clusters(self, globs: tuple[str, ...] | None) -> bool:
-        """Whether each is one of the key's own globs, or the name of a cluster that it may see."""
-        own = self.key.clusters
-        if own is None or globs is None:
-            return own is None
-        return all(glob in own or (_WILD.isdisjoint(glob) and self.may_see_cluster(glob)) for glob in globs)
 
 
 def refused(refusal: kubectl.Refusal) -> CommandRefused:

@@ -7,6 +7,7 @@ guesses what was meant: another verb, another kind, a glob's namespace.
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from schemas.globs import is_glob
 from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.parser import parse
 from schemas.kubectl.refusal import Refusal
@@ -27,7 +28,6 @@ _REMOVABLE: Final = frozenset(
         "limit_conflict",
     }
 )
-_WILD: Final = frozenset("*?[")
 
 
 def nearest(command_type: str, args: Sequence[str], check: Check) -> list[str] | None:
@@ -48,7 +48,7 @@ def _mended(command_type: str, words: list[str], refusal: Refusal, check: Check)
     match refusal.rule:
         case "namespace_not_allowed":
             named = [form.removeprefix("-n ") for form in refusal.allowed]
-            name = next((name for name in named if _WILD.isdisjoint(name)), None)
+            name = next((name for name in named if not is_glob(name)), None)
             return None if name is None else _in_namespace(parse(command_type, words), name)
         case "kind_not_allowed" if refusal.allowed == ("--show-events=false",):
             return [*words[: _end_of_flags(words)], "--show-events=false", *words[_end_of_flags(words) :]]

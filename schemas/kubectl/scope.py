@@ -3,18 +3,19 @@
 One class for all three, so that they cannot differ in what they take for a Secret or for a namespace of one's own.
 """
 
-import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
+from schemas.globs import take_in, takes_in
 from schemas.kubectl.command import KubectlCommand
 from schemas.kubectl.kinds import ALL, NAMESPACES, Kind, is_category, is_surely, kind_of, may_be
 from schemas.kubectl.reads import SYSTEM_NAMESPACE, Read, reads, shown_beside, shows_events, spelled_out
 from schemas.kubectl.refusal import By, Refusal
 
+_ALL: Final = "*"
 _SHOWN: Final = 20
 _WHOSE: Final[dict[By, str]] = {
     "grammar": "the grammar",
@@ -26,7 +27,6 @@ _WHOSE: Final[dict[By, str]] = {
 _MOST_READS: Final = 256
 # `example.com`, and not `v1.example.com`: a group that is no version, with a dot as groups of custom resources have.
 _GROUP: Final = re.compile(r"(?!v\d+((alpha|beta)\d+)?\.)[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
-_WILD: Final = frozenset("*?[")
 
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +40,18 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
     namespaces: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     denied_kinds: tuple[str, ...] = ()
+
+    @classmethod
+    def listed(
+        cls,
+        *,
+        verbs: tuple[str, ...],
+        namespaces: tuple[str, ...],
+        kinds: tuple[str, ...] = (_ALL,),
+        denied_kinds: tuple[str, ...],
+    ) -> "Scope":
+        """One as settings and policies write it: a list with "*" in it is all there are."""
+        return cls(_some(verbs), _some(namespaces), _some(kinds), denied_kinds)
 
     def check(self, command: KubectlCommand, by: By) -> None:
         """Raise Refusal unless the command may run; `by` says whose scope this is."""
@@ -78,16 +90,10 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
         """Whether nothing may run under the other one that may not under this one, as far as can be told."""
         return (
             _is_within(other.command_types, self.command_types)
-            and self._takes_in_namespaces(other.namespaces)
+            and take_in(self.namespaces, other.namespaces)
             and self._takes_in_kinds(other.kinds)
             and all(kind_of(word) in map(kind_of, other.denied_kinds) for word in self.denied_kinds)
         )
-
-    def _takes_in_namespaces(self, globs: tuple[str, ...] | None) -> bool:
-        own = self.namespaces
-        if own is None or globs is None:
-            return own is None
-        return all(glob in own or (_WILD.isdisjoint(glob) and self._has_namespace(glob)) for glob in globs)
 
     def _takes_in_kinds(self, words: tuple[str, ...] | None) -> bool:
         if words is None:
@@ -98,9 +104,6 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
 
     def _lists(self, kind: Kind) -> bool:
         return any(is_surely(kind, kind_of(word)) for word in self.kinds or ())
-
-    def _has_namespace(self, namespace: str) -> bool:
-        return any(fnmatch.fnmatchcase(namespace, glob) for glob in self.namespaces or ())
 
     def _check_kinds(self, command: KubectlCommand, asked: Sequence[Read], whose: str) -> None:
         denied = [kind_of(word) for word in self.denied_kinds]
@@ -155,7 +158,7 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
         for read in asked:
             is_in_namespace |= self._is_in_namespace(read, limits)
         namespace = SYSTEM_NAMESPACE if command.verb == "cluster-info" else command.namespace
-        if not is_in_namespace or (namespace is not None and self._has_namespace(namespace)):
+        if not is_in_namespace or (namespace is not None and takes_in(self.namespaces, namespace)):
             return
         if namespace is None:
             raise Refusal("namespace_not_allowed", f"Name a namespace with -n: {limits}", allowed=forms)
@@ -165,7 +168,7 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
         """Whether the namespace of the command decides. Raises Refusal for what lies beyond all namespaces."""
         kind, argument, names = read
         if kind == NAMESPACES and names:
-            other = next((name for name in names if not self._has_namespace(name)), None)
+            other = next((name for name in names if not takes_in(self.namespaces, name)), None)
             if other is None:
                 return False
             raise Refusal("namespace_not_allowed", f"is not allowed: {limits}", argument=other)
@@ -207,6 +210,10 @@ def unclear_kind(words: Sequence[str]) -> str | None:
 
 def _is_clear(kind: Kind) -> bool:
     return kind.is_known or _GROUP.fullmatch(kind.group) is not None
+
+
+def _some(words: tuple[str, ...]) -> tuple[str, ...] | None:
+    return None if _ALL in words else words
 
 
 def _is_never_in_all(kind: Kind) -> bool:

@@ -1,11 +1,14 @@
 """agent/policy.py and policy_file.py: what the owner wrote is what holds, and what is unclear holds nothing."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import StartError
 from agent.policy import Policy, PolicyError, parse
@@ -89,6 +92,9 @@ def test_yaml_takes_off_for_false(word: str, value: str) -> None:
         ("a: &a [*a]", "unknown field"),
         ("verbs: [" + "get, " * 1000 + "get]", "verbs"),
         ("[" * 5000, "not YAML"),
+        ("!!bool zz", "KeyError"),
+        ("verbs: !!timestamp x", "AttributeError"),
+        ("verbs: !!int x", "ValueError"),
     ],
 )
 def test_what_is_unclear_is_said(text: str, why: str) -> None:
@@ -163,3 +169,36 @@ def test_the_first_must_be_good(tmp_path: Path) -> None:
     path.write_text("verbs: [exec]")
     with pytest.raises(StartError, match="exec is no verb"):
         PolicyFile(path).load()
+
+
+PIECES = [
+    *(
+        "verbs",
+        "limits",
+        ": ",
+        "\n",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "? ",
+        "<<: ",
+        "&a ",
+        "*a",
+        "'",
+        '"',
+        "\t",
+        "~",
+        "|",
+        "off",
+    ),
+    *("!!bool zz", "!!int x", "!!float q", "!!timestamp 2001-99-99", "!!set", "!!omap [a]", "!!binary x", "%YAML 9"),
+    *("0x_", "190:20:30:-1", "1e999", "2001-13-45", "---\n", "!!python/name:os", "\x00"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=40))
+def test_any_text_is_a_policy_or_is_said_to_be_none(text: str) -> None:
+    with contextlib.suppress(PolicyError):
+        assert isinstance(parse(text), Policy)
