@@ -1,5 +1,8 @@
 """The audit log's chain: each row has a MAC over itself and the MAC before it, so that a row which was changed,
-removed, moved or put in shows. Functions of a connection and of bytes; `sqlite.py` calls them in its transactions.
+removed, moved or put in shows.
+
+Commands pass through it on their way OUT and BACK: `Chain` has the statements that accept and end them put down a row
+each, by triggers of the connection that writes. `sqlite.py` attaches it, and has it add the other rows in transactions.
 
     mac(n)    = MAC(key, mac(n - 1) | seq and at, as big-endian int64 and float64 | kind | 0 | detail)
     mac(0)    = MAC(key, "kubently audit begin" | 0 | hub id)

@@ -18,6 +18,7 @@ from hub.records import AuditRow
 from hub.store import audit
 from hub.store.audit_key import read_key
 from hub.store.audit_rows import as_row
+from hub.store.readers import snapshot
 
 _PORTION: Final = 5000
 # Faults that are told one by one.
@@ -95,7 +96,7 @@ class _Walk:
             verdict.blame(f"the trigger {name} " + ("is gone" if name in audit.TRIGGERS else "is not the hub's"))
         is_first = True
         while True:
-            with _snapshot(self._db):
+            with snapshot(self._db):
                 self._begin(is_first=is_first)
                 found = self._db.execute(_QUERY, (self._seq, _PORTION)).fetchall()
             is_first = False
@@ -189,12 +190,3 @@ def _reading(database: Path) -> Iterator[sqlite3.Connection]:
             yield db
     except sqlite3.Error as error:
         raise StoreUnusable(f"{database} cannot be read: {error}") from None
-
-
-@contextlib.contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN")
-    try:
-        yield
-    finally:
-        db.execute("ROLLBACK")

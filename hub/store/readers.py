@@ -1,9 +1,10 @@
 """The threads that read: a few, each with its own connection, beside the writer (SQLite's WAL lets them)."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -45,3 +46,13 @@ class Readers:
             connection = self._local.connection = self._connect()
             self._connections.append(connection)
         return query(connection)
+
+
+@contextlib.contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Several statements that read the same state of the store, whatever is written meanwhile."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")

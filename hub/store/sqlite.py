@@ -57,7 +57,7 @@ from hub.store import audit, audit_rows, output
 from hub.store.audit_key import make_key, read_key
 from hub.store.files import database_path, key_path
 from hub.store.migrations import MIGRATIONS
-from hub.store.readers import Readers
+from hub.store.readers import Readers, snapshot
 from hub.store.writer import Change, Statement, Writer
 from schemas.codec import utf8_bytes
 from schemas.ids import new_id
@@ -672,7 +672,7 @@ class SqliteStore:
         """See Store."""
 
         def query(db: sqlite3.Connection) -> StoredChunks:
-            with _snapshot(db):
+            with snapshot(db):
                 return output.read_chunks(db, result_id, after_seq, max_bytes)
 
         stored: StoredChunks = await self._read(query)
@@ -692,7 +692,7 @@ class SqliteStore:
         """See Store."""
 
         def query(db: sqlite3.Connection) -> OutputText:
-            with _snapshot(db):
+            with snapshot(db):
                 return output.read_output(db, result_id, offset=offset, limit=limit, is_full=is_full)
 
         text: OutputText = await self._read(query)
@@ -901,16 +901,6 @@ def _earlier(db: sqlite3.Connection, idempotency: Idempotency, now: float) -> Re
 def _pages(*sizes: int) -> int:
     """Pages that a small write with texts of so many bytes in it changes, about."""
     return _COMMAND_PAGES + sum(sizes) // _PAGE_BYTES
-
-
-@contextlib.contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Several statements that read the same state of the store, whatever is written meanwhile."""
-    db.execute("BEGIN")
-    try:
-        yield
-    finally:
-        db.execute("ROLLBACK")
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
