@@ -141,20 +141,19 @@ class Registry:
                 connection.cluster_id,
                 agent_version=hello.agent_version,
                 kubernetes_version=hello.kubernetes_version,
+                policy=_understood(connection, connection.policy),
                 now=time.time(),
             )
         except Exception:  # noqa: BLE001 - a border: an agent is not sent away because a disk is full
             _log.exception("last_seen could not be stored")
-        await self._record_policy(connection, connection.policy)
         connection.policy = {}
 
     async def _record_policy(self, connection: Connection, policy: dict[str, msgspec.Raw]) -> None:
-        told = announced(policy)
+        told = _understood(connection, policy)
         if told is None:
-            _log.warning("an agent's policy is not understood", extra={"cluster_id": connection.cluster_id})
             return
         try:
-            await self._store.record_policy(connection.cluster_id, msgspec.json.encode(told).decode(), time.time())
+            await self._store.record_policy(connection.cluster_id, told, time.time())
         except Exception:  # noqa: BLE001 - a border: an agent is not sent away because a disk is full
             _log.exception("a cluster's policy could not be stored")
 
@@ -328,3 +327,12 @@ class Registry:
     def _on_leaving(self, connection: Connection) -> None:
         if self._connections.get(connection.cluster_id) is connection:
             self._bus.announce(connection.cluster_id, None)
+
+
+def _understood(connection: Connection, policy: dict[str, msgspec.Raw]) -> str | None:
+    """What an agent tells of its cluster's policy, as JSON of our own making; None, and a warning: it is none."""
+    told = announced(policy)
+    if told is None:
+        _log.warning("an agent's policy is not understood", extra={"cluster_id": connection.cluster_id})
+        return None
+    return msgspec.json.encode(told).decode()

@@ -74,9 +74,9 @@ class Store(Protocol):
         """Remove a cluster and its tokens and close its sessions; None: there was none. Results stay."""
 
     async def record_agent(
-        self, cluster_id: str, *, agent_version: str, kubernetes_version: str | None, now: float
+        self, cluster_id: str, *, agent_version: str, kubernetes_version: str | None, policy: str | None, now: float
     ) -> None:
-        """Keep what an agent said at hello."""
+        """Keep what an agent said at hello; `policy` as record_policy has it, None leaves the one there is."""
 
     async def record_policy(self, cluster_id: str, policy: str, now: float) -> None:
         """Keep what an agent told of its cluster's policy, as JSON."""

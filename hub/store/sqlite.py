@@ -394,11 +394,16 @@ class SqliteStore:
         return ended
 
     async def record_agent(
-        self, cluster_id: str, *, agent_version: str, kubernetes_version: str | None, now: float
+        self, cluster_id: str, *, agent_version: str, kubernetes_version: str | None, policy: str | None, now: float
     ) -> None:
         """See Store."""
-        query = "UPDATE clusters SET agent_version = ?, kubernetes_version = ?, last_seen = ? WHERE cluster_id = ?"
-        await self._write(lambda db: db.execute(query, (agent_version, kubernetes_version, now, cluster_id)))
+        query = (
+            "UPDATE clusters SET agent_version = ?, kubernetes_version = ?, last_seen = ?,"
+            " policy = coalesce(?, policy), policy_at = CASE WHEN ? IS NULL THEN policy_at ELSE ? END"
+            " WHERE cluster_id = ?"
+        )
+        values = (agent_version, kubernetes_version, now, policy, policy, now, cluster_id)
+        await self._write(lambda db: db.execute(query, values))
 
     async def record_policy(self, cluster_id: str, policy: str, now: float) -> None:
         """See Store."""

@@ -148,7 +148,10 @@ async def test_clusters_and_tokens(store: Store) -> None:
     await store.record_policy("alpha", "{}", NOW + 1)
     assert await store.get_policy("alpha") == ("{}", NOW + 1)
     assert await store.get_policy("nowhere") is None
-    await store.record_agent("alpha", agent_version="1.0", kubernetes_version=None, now=NOW + 2)
+    await store.record_agent("alpha", agent_version="1.0", kubernetes_version=None, policy=None, now=NOW + 2)
+    assert await store.get_policy("alpha") == ("{}", NOW + 1)
+    await store.record_agent("alpha", agent_version="1.0", kubernetes_version=None, policy="[]", now=NOW + 2)
+    assert await store.get_policy("alpha") == ("[]", NOW + 2)
     await store.record_seen({"alpha": NOW + 3, "unknown": NOW})
     assert await store.list_clusters() == [replace(cluster, agent_version="1.0", last_seen=NOW + 3)]
 
