@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from schemas.api.commands import MAX_CONTRACT_LINES, MAX_OUTPUT_BYTES, MAX_PATTERN_CHARACTERS
+from schemas.api.commands import MAX_CONTRACT_LINES, MAX_OUTPUT_BYTES, MAX_PATTERN_CHARACTERS, MAX_STREAM_SECONDS
 from schemas.grep import GrepError, Matcher
 
 SUBPROTOCOL: Final = "kubently.stream.v1"
@@ -61,7 +61,7 @@ class Execute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="exec
     request_id: RequestId
     command_type: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     args: list[str]
-    timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400)] | None = None
+    timeout: Annotated[int, msgspec.Meta(ge=1, le=MAX_STREAM_SECONDS)] | None = None
     idempotency_key: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]{1,255}\Z")] | None = None
     max_output_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_OUTPUT_BYTES)] | None = None
     max_lines: Lines | None = None

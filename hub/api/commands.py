@@ -52,6 +52,7 @@ async def execute(request: web.Request) -> web.Response:
         contract=contract(body.get("grep"), body.get("tail_lines"), body.get("max_lines")),
         keep_full_output=body.get("keep_full_output", False),
         wait_seconds=wanted.wait_seconds or 0,
+        is_live=wanted.is_async,
     )
     service, caller = request.app[keys.COMMANDS], request[keys.CALLER]
     if not wanted.is_async:

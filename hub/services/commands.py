@@ -53,7 +53,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     `timeout_seconds` None: the default of its kind. `max_output_bytes` None: the operator's limit. `contract` is
     without `max_full_bytes`: `keep_full_output` sets it. `wait_seconds`: how long to wait for an agent that is not
-    connected. `is_live`: asked on a client stream, where a followed log or a watch may go on to `streams.max_seconds`.
+    connected. `is_live`: nobody waits for the end, so a followed log or a watch may go on to `streams.max_seconds`.
     """
 
     cluster_id: str

@@ -13,6 +13,8 @@ from schemas.ids import CLUSTER_ID_PATTERN
 CONTENT_TRUST: Final = "cluster"
 MIN_TIMEOUT_SECONDS: Final = 1
 MAX_TIMEOUT_SECONDS: Final = 300
+# Of a followed log or a watch that nobody waits for; what the operator allows may be less (`streams.max_seconds`).
+MAX_STREAM_SECONDS: Final = 86_400
 DEFAULT_TIMEOUT_SECONDS: Final = 30
 MAX_WAIT_SECONDS: Final = 60
 # Bounds of the output contract; what the operator allows may be less (`commands.max_output_bytes`).
@@ -56,8 +58,11 @@ class Execute(Schema):
     )
     timeout = fields.Integer(
         strict=True,
-        validate=_TIMEOUT,
-        metadata={"description": "Seconds; default the X-Request-Timeout header, else 30."},
+        validate=validate.Range(MIN_TIMEOUT_SECONDS, MAX_STREAM_SECONDS),
+        metadata={
+            "description": "Seconds; default the X-Request-Timeout header, else 30. At most 300, but for a followed log"
+            " or a watch with `Prefer: respond-async`: default and at most `streams.max_seconds`, 600."
+        },
     )
     max_output_bytes = fields.Integer(
         strict=True,
@@ -97,7 +102,7 @@ class QuickExecute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     session_id: Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,64}\Z")]
     command_type: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     args: list[str]
-    timeout: Annotated[int, msgspec.Meta(ge=MIN_TIMEOUT_SECONDS, le=MAX_TIMEOUT_SECONDS)] | msgspec.UnsetType = (
+    timeout: Annotated[int, msgspec.Meta(ge=MIN_TIMEOUT_SECONDS, le=MAX_STREAM_SECONDS)] | msgspec.UnsetType = (
         msgspec.UNSET
     )
     max_output_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_OUTPUT_BYTES)] | msgspec.UnsetType = msgspec.UNSET

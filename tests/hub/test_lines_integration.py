@@ -107,6 +107,30 @@ async def test_a_reader_that_leaves_leaves_the_command_alone(hub: TestHub, agent
     assert not [frame for frame in agent.received if isinstance(frame, Cancel)]
 
 
+@pytest.mark.parametrize(
+    ("verb", "prefer", "timeout", "wanted"),
+    [
+        ("logs", "respond-async", None, 600),
+        ("logs", "respond-async", 500, 500),
+        ("logs", "respond-async", 601, None),
+        ("logs", "wait=1", 301, None),
+        ("get", "respond-async", None, 30),
+        ("get", "respond-async", 301, None),
+    ],
+)
+async def test_what_nobody_waits_for_goes_on_as_long_as_on_a_socket(
+    hub: TestHub, agent: RawAgent, verb: str, prefer: str, timeout: int | None, wanted: int | None
+) -> None:
+    session_id = await hub.open_session("alpha")
+    args = ("-f", "web-0") if verb == "logs" else ("pods",)
+    fields = {} if timeout is None else {"timeout": timeout}
+    answered = await hub.execute(session_id, verb, args, headers={"Prefer": prefer}, **fields)
+    if wanted is None:
+        assert (answered.status, answered.body["details"]) == (400, {"field": "timeout", "code": "too_large"})
+    else:
+        assert (await agent.expect(Run)).timeout_seconds == pytest.approx(wanted, abs=5)
+
+
 async def test_a_reader_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
     async with running_hub(settings(tmp_path, streams=Streams(stall_seconds=1.0))) as hub:
         async with connected(hub.url, await hub.register("alpha")) as agent:
