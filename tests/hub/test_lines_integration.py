@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ async def test_what_nobody_waits_for_goes_on_as_long_as_on_a_socket(
 ) -> None:
     session_id = await hub.open_session("alpha")
     args = ("-f", "web-0") if verb == "logs" else ("pods",)
-    fields = {} if timeout is None else {"timeout": timeout}
+    fields: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
     answered = await hub.execute(session_id, verb, args, headers={"Prefer": prefer}, **fields)
     if wanted is None:
         assert (answered.status, answered.body["details"]) == (400, {"field": "timeout", "code": "too_large"})
