@@ -25,6 +25,7 @@ from agent.outbox import Outbox
 from agent.policy import Policy
 from agent.policy_file import PolicyFile
 from agent.settings import Settings
+from schemas import labels
 from schemas.frames import Hello
 from schemas.ids import new_id
 
@@ -172,6 +173,7 @@ class _Agent:
             kubernetes_version=next((each.kubernetes for each in versions.values() if each.kubernetes), None),
             executors={name: each.executor for name, each in versions.items()},
             policy=self._announced(),
+            labels=labels.parse(self._settings.labels),
         )
 
     def _announced(self) -> dict[str, msgspec.Raw]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from schemas import labels
 from schemas.ids import is_cluster_id
 
 ENVIRONMENT_PREFIX: Final = "KUBENTLY_AGENT_"
@@ -79,6 +80,7 @@ class Settings:
     executors: tuple[Literal["native", "kubectl"], ...] = ("native", "kubectl")
     kubectl: str | None = None  # path or name of the kubectl to run; None: the newest one found on PATH
     policy_file: str | None = None  # YAML: what the cluster's owner allows; None: all of the grammar, redacted
+    labels: tuple[str, ...] = ()  # key=value: what this cluster may be found by at the hub, besides what admins set
     link: Link = field(default_factory=Link)
     output: Output = field(default_factory=Output)
     execution: Execution = field(default_factory=Execution)
@@ -96,6 +98,10 @@ class Settings:
             raise ValueError("cluster_id: not a DNS label (lower-case letters, digits and hyphens, 63 at most)")
         if not self.executors or len(set(self.executors)) < len(self.executors):
             raise ValueError("executors: name native, kubectl, or both, each once")
+        try:
+            labels.parse(self.labels)
+        except labels.LabelError as error:
+            raise ValueError(f"labels: {error}") from None
         if self.output.window_bytes > self.output.budget_bytes:
             raise ValueError("output.window_bytes: larger than output.budget_bytes, which bounds all commands")
 

@@ -57,7 +57,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A registered cluster. What its agent last told stays when the agent is gone."""
+    """A registered cluster. What its agent last told stays when the agent is gone, `labels` are set by admins."""
 
     cluster_id: str
     name: str
@@ -65,6 +65,13 @@ class Cluster:
     agent_version: str | None = None
     kubernetes_version: str | None = None
     last_seen: float | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    announced_labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """What its agent announced, and over that what admins have set."""
+        return {**self.announced_labels, **self.labels}
 
 
 @dataclass(frozen=True, slots=True)

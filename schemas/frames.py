@@ -152,7 +152,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     """The agent's first frame. `boot_id` is new with every agent process, so the hub can tell a restart from a cut.
 
     `executors` maps each executor to what it runs, for example `{"kubectl": "v1.33.1"}`; `policy` is what the
-    cluster's owner allows (`schemas/policy.py`).
+    cluster's owner allows (`schemas/policy.py`), `labels` what the cluster is to be found by (`schemas/labels.py`).
     """
 
     cluster_id: ShortText
@@ -163,6 +163,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     executors: dict[ShortText, ShortText | None] = {}
     policy: dict[ShortText, msgspec.Raw] = {}
     held: list[Held] = []
+    labels: dict[ShortText, ShortText] = {}
 
 
 class Output(msgspec.Struct, frozen=True, tag="output", tag_field="type"):

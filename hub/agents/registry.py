@@ -14,6 +14,7 @@ from hub.agents.connection import Connection
 from hub.bus.base import Bus, Presence
 from hub.settings import Agents
 from hub.store.base import Store
+from schemas import labels
 from schemas.frames import (
     HEARTBEATS_MISSED,
     RESUMING_VERSION,
@@ -142,6 +143,7 @@ class Registry:
                 agent_version=hello.agent_version,
                 kubernetes_version=hello.kubernetes_version,
                 policy=_understood(connection, connection.policy),
+                labels=_announced_labels(connection),
                 now=time.time(),
             )
         except Exception:  # noqa: BLE001 - a border: an agent is not sent away because a disk is full
@@ -336,3 +338,17 @@ def _understood(connection: Connection, policy: dict[str, msgspec.Raw]) -> str |
         _log.warning("an agent's policy is not understood", extra={"cluster_id": connection.cluster_id})
         return None
     return msgspec.json.encode(told).decode()
+
+
+def _announced_labels(connection: Connection) -> dict[str, str]:
+    """The labels that an agent announces; none, and a warning, where they are not labels."""
+    announced = connection.hello.labels
+    try:
+        labels.check(announced)
+    except labels.LabelError as error:
+        _log.warning(
+            "an agent's labels are not understood",
+            extra={"cluster_id": connection.cluster_id, "reason": str(error)},
+        )
+        return {}
+    return announced

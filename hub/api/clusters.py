@@ -46,13 +46,13 @@ async def get_policy(request: web.Request) -> web.Response:
     status=201,
     body=wire.NewCluster,
     errors=(403, 409),
-    links=dict.fromkeys(("get_status", "get_cluster", "add_token", "remove_cluster"), "cluster_id"),
+    links=dict.fromkeys(("get_status", "get_cluster", "change_cluster", "add_token", "remove_cluster"), "cluster_id"),
 )
 async def register_cluster(request: web.Request) -> web.Response:
     """Answers with the agent's token, which is shown this once."""
     body = request[keys.BODY]
     view, token, secret = await request.app[keys.CLUSTERS].register(
-        request[keys.CALLER], body["cluster_id"], body.get("name")
+        request[keys.CALLER], body["cluster_id"], body.get("name"), body["labels"]
     )
     request[keys.NOTED]["token_id"] = token.token_id
     content = flat(view) | {"token_id": token.token_id, "agent_token": secret}
@@ -68,6 +68,16 @@ async def get_cluster(request: web.Request) -> web.Response:
     tokens = await service.list_tokens(caller, cluster_id)
     view = await service.get(caller, cluster_id)
     return json_response(wire.ClusterTokens().dump(flat(view) | {"tokens": tokens}))
+
+
+@endpoint("Change a cluster", wire.Cluster, tag="admin", body=wire.ClusterChange, errors=(403, 404))
+async def change_cluster(request: web.Request) -> web.Response:
+    """Its name, or its labels as a whole; what its agent announces it keeps announcing."""
+    body = request[keys.BODY]
+    view = await request.app[keys.CLUSTERS].change(
+        request[keys.CALLER], request.match_info["cluster_id"], name=body.get("name"), labels=body.get("labels")
+    )
+    return json_response(wire.Cluster().dump(flat(view)))
 
 
 @endpoint("Remove a cluster", None, tag="admin", status=204, errors=(403, 404))
@@ -114,6 +124,7 @@ def flat(view: ClusterView) -> dict[str, Any]:
         "agent_version": view.cluster.agent_version,
         "kubernetes_version": view.cluster.kubernetes_version,
         "last_seen": view.last_seen,
+        "labels": view.cluster.all_labels,
         "created_at": view.cluster.created_at,
     }
 

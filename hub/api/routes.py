@@ -38,6 +38,7 @@ ROUTES = (
     ("GET", "/admin/clusters", clusters.list_clusters, _STANDARD),
     ("POST", "/admin/clusters", clusters.register_cluster, _STANDARD),
     ("GET", "/admin/clusters/{cluster_id}", clusters.get_cluster, _STANDARD),
+    ("PATCH", "/admin/clusters/{cluster_id}", clusters.change_cluster, _STANDARD),
     ("DELETE", "/admin/clusters/{cluster_id}", clusters.remove_cluster, _STANDARD),
     ("POST", "/admin/clusters/{cluster_id}/tokens", clusters.add_token, _STANDARD),
     ("DELETE", "/admin/clusters/{cluster_id}/tokens/{token_id}", clusters.remove_token, _STANDARD),

@@ -14,6 +14,7 @@ from hub.errors import ClusterOffline, Forbidden, InvalidRequest, NotFound, Unau
 from hub.records import Cluster, Token
 from hub.services.caller import Caller
 from hub.store.base import Store
+from schemas import labels
 from schemas.ids import AGENT_TOKEN_PREFIX, hash_secret, new_id, new_secret
 from schemas.policy import AnnouncedPolicy
 
@@ -95,18 +96,21 @@ class ClusterService:
         *,
         status: ClusterStatus | None = None,
         cluster_id: str | None = None,
+        selector: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> ClusterPage:
-        """Registered clusters by id, those after `cursor`, `limit` at most."""
+        """Registered clusters by id, those after `cursor`, `limit` at most. Raises LabelError for no selector."""
         caller.require_overview()
         views = [self._view(cluster) for cluster in await self._store.list_clusters()]
+        chosen = None if selector is None else labels.selector(selector)
         matching = [
             view
             for view in views
             if caller.may_see_cluster(view.cluster.cluster_id)
             and status in (None, view.status)
             and cluster_id in (None, view.cluster.cluster_id)
+            and (chosen is None or chosen.matches(view.cluster.all_labels))
         ]
         rest = [view for view in matching if cursor is None or view.cluster.cluster_id > cursor]
         page = rest[:limit]
@@ -117,18 +121,33 @@ class ClusterService:
         """How many sessions of a cluster are active, and how many of its commands wait."""
         return await self._store.count_active_sessions(cluster_id), self._dispatcher.queue_depth(cluster_id)
 
-    async def register(self, caller: Caller, cluster_id: str, name: str | None) -> tuple[ClusterView, Token, str]:
+    async def register(
+        self, caller: Caller, cluster_id: str, name: str | None, set_labels: dict[str, str]
+    ) -> tuple[ClusterView, Token, str]:
         """Register a cluster; returns it with its first token and the token's secret, shown once."""
         caller.require_admin()
         if not caller.may_see_cluster(cluster_id):
             raise Forbidden(f"This key is limited to the clusters {', '.join(caller.key.clusters or ())}")
         now = time.time()
-        cluster = Cluster(cluster_id, name or cluster_id, now)
+        cluster = Cluster(cluster_id, name or cluster_id, now, labels=set_labels)
         secret = new_secret(AGENT_TOKEN_PREFIX)
         token = Token(new_id("tok"), cluster_id, hash_secret(secret), now)
         await self._store.add_cluster(cluster, token)
         _log.info("cluster registered", extra={"cluster_id": cluster_id, "by": caller.key.key_id})
         return self._view(cluster), token, secret
+
+    async def change(
+        self, caller: Caller, cluster_id: str, *, name: str | None, labels: dict[str, str] | None
+    ) -> ClusterView:
+        """Give a cluster another name, other labels than it had, or both. Raises NotFound."""
+        caller.require_admin()
+        cluster = None
+        if caller.may_see_cluster(cluster_id):
+            cluster = await self._store.change_cluster(cluster_id, name=name, labels=labels)
+        if cluster is None:
+            raise NotFound(f"Cluster not found: {cluster_id}")
+        _log.info("cluster changed", extra={"cluster_id": cluster_id, "by": caller.key.key_id})
+        return self._view(cluster)
 
     async def remove(self, caller: Caller, cluster_id: str) -> None:
         """Remove a cluster: its tokens stop working, its link is cut, its sessions close."""

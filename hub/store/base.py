@@ -73,8 +73,20 @@ class Store(Protocol):
     async def remove_cluster(self, cluster_id: str, now: float) -> list[EndedSession] | None:
         """Remove a cluster and its tokens and close its sessions; None: there was none. Results stay."""
 
+    async def change_cluster(
+        self, cluster_id: str, *, name: str | None, labels: dict[str, str] | None
+    ) -> Cluster | None:
+        """Change a cluster's name, and its labels as a whole; None leaves each as it is. None: there is no cluster."""
+
     async def record_agent(
-        self, cluster_id: str, *, agent_version: str, kubernetes_version: str | None, policy: str | None, now: float
+        self,
+        cluster_id: str,
+        *,
+        agent_version: str,
+        kubernetes_version: str | None,
+        policy: str | None,
+        labels: dict[str, str],
+        now: float,
     ) -> None:
         """Keep what an agent said at hello; `policy` as record_policy has it, None leaves the one there is."""
 

@@ -220,3 +220,11 @@ def m008_audit(db: Database) -> None:
         "CREATE TRIGGER audit_chain_is_not_removed BEFORE DELETE ON audit_chain BEGIN"
         " SELECT RAISE(ABORT, 'the beginning of the audit log does not go'); END"
     )
+
+
+@MIGRATIONS()
+def m009_labels(db: Database) -> None:
+    """Labels of clusters, JSON: what admins have set, and what the agent last announced."""
+    clusters = db.table("clusters")
+    clusters.add_column("labels", str, not_null_default="{}")
+    clusters.add_column("announced_labels", str, not_null_default="{}")

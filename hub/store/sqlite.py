@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from sqlite_utils import Database
@@ -63,6 +63,8 @@ from schemas.codec import utf8_bytes
 from schemas.ids import new_id
 from schemas.kubectl.scope import Scope
 
+R = TypeVar("R", Key, Cluster)
+
 _HEADER: Final = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html#the_database_header
 _BUSY_TIMEOUT_SECONDS: Final = 5.0
 _OPEN_TIMEOUT_SECONDS: Final = 1.0
@@ -85,6 +87,7 @@ _KEY: Final = _columns(Key)
 # The columns of a key that are JSON, and of what.
 _KEY_JSON: Final[dict[str, Any]] = {"clusters": tuple[str, ...], "scope": Scope, "limits": Limits}
 _CLUSTER: Final = _columns(Cluster)
+_CLUSTER_JSON: Final[dict[str, Any]] = dict.fromkeys(("labels", "announced_labels"), dict[str, str])
 _TOKEN: Final = _columns(Token)
 _SESSION: Final = _columns(Session)
 _RESULT: Final = _columns(Result)
@@ -363,7 +366,8 @@ class SqliteStore:
         def write(db: sqlite3.Connection) -> None:
             if _cluster_exists(db, cluster.cluster_id):
                 raise AlreadyExists(f"Cluster exists: {cluster.cluster_id}")
-            db.execute(f"INSERT INTO clusters ({_CLUSTER}) VALUES (?, ?, ?, ?, ?, ?)", _values(cluster))
+            row = [_json(value) if name in _CLUSTER_JSON else value for name, value in _pairs(cluster)]
+            db.execute(f"INSERT INTO clusters ({_CLUSTER}) VALUES ({_marks(row)})", row)
             db.execute(f"INSERT INTO tokens ({_TOKEN}) VALUES (?, ?, ?, ?, ?)", _values(token))
 
         await self._write(write)
@@ -372,12 +376,12 @@ class SqliteStore:
         """See Store."""
         query = f"SELECT {_CLUSTER} FROM clusters WHERE cluster_id = ?"
         row = await self._read(lambda db: db.execute(query, (cluster_id,)).fetchone())
-        return Cluster(*row) if row else None
+        return _cluster(row) if row else None
 
     async def list_clusters(self) -> list[Cluster]:
         """See Store."""
         query = f"SELECT {_CLUSTER} FROM clusters ORDER BY cluster_id"
-        return [Cluster(*row) for row in await self._read(lambda db: db.execute(query).fetchall())]
+        return [_cluster(row) for row in await self._read(lambda db: db.execute(query).fetchall())]
 
     async def remove_cluster(self, cluster_id: str, now: float) -> list[EndedSession] | None:
         """See Store."""
@@ -393,16 +397,35 @@ class SqliteStore:
         ended: list[EndedSession] | None = await self._write(write)
         return ended
 
+    async def change_cluster(
+        self, cluster_id: str, *, name: str | None, labels: dict[str, str] | None
+    ) -> Cluster | None:
+        """See Store."""
+        query = (
+            "UPDATE clusters SET name = coalesce(?, name), labels = coalesce(?, labels) WHERE cluster_id = ?"
+            f" RETURNING {_CLUSTER}"
+        )
+        values = (name, None if labels is None else _json(labels), cluster_id)
+        row = await self._write(lambda db: db.execute(query, values).fetchone())
+        return _cluster(row) if row else None
+
     async def record_agent(
-        self, cluster_id: str, *, agent_version: str, kubernetes_version: str | None, policy: str | None, now: float
+        self,
+        cluster_id: str,
+        *,
+        agent_version: str,
+        kubernetes_version: str | None,
+        policy: str | None,
+        labels: dict[str, str],
+        now: float,
     ) -> None:
         """See Store."""
         query = (
-            "UPDATE clusters SET agent_version = ?, kubernetes_version = ?, last_seen = ?,"
+            "UPDATE clusters SET agent_version = ?, kubernetes_version = ?, last_seen = ?, announced_labels = ?,"
             " policy = coalesce(?, policy), policy_at = CASE WHEN ? IS NULL THEN policy_at ELSE ? END"
             " WHERE cluster_id = ?"
         )
-        values = (agent_version, kubernetes_version, now, policy, policy, now, cluster_id)
+        values = (agent_version, kubernetes_version, now, _json(labels), policy, policy, now, cluster_id)
         await self._write(lambda db: db.execute(query, values))
 
     async def record_policy(self, cluster_id: str, policy: str, now: float) -> None:
@@ -802,9 +825,17 @@ def _marks(values: Sequence[Any]) -> str:
 
 
 def _key(row: Any) -> Key:
-    key = Key(*row)
-    kept = [(name, value) for name, value in _pairs(key) if name in _KEY_JSON and value is not None]
-    return replace(key, **{name: msgspec.json.decode(value, type=_KEY_JSON[name]) for name, value in kept})
+    return _decoded(Key(*row), _KEY_JSON)
+
+
+def _cluster(row: Any) -> Cluster:
+    return _decoded(Cluster(*row), _CLUSTER_JSON)
+
+
+def _decoded(record: R, columns: Mapping[str, Any]) -> R:
+    """A record of a row with those of its columns that are JSON read."""
+    kept = [(name, value) for name, value in _pairs(record) if name in columns and value is not None]
+    return replace(record, **{name: msgspec.json.decode(value, type=columns[name]) for name, value in kept})
 
 
 def _session(row: Any) -> Session:

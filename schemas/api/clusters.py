@@ -4,10 +4,12 @@ from typing import Final
 
 from marshmallow import Schema, fields, validate
 
-from schemas.api.fields import ClusterId, Line, Timestamp
+from schemas.api.fields import ClusterId, Labels, Line, Selector, Timestamp
 
 CLUSTER_STATUSES: Final = ("connected", "disconnected")
 _STATUS: Final = validate.OneOf(CLUSTER_STATUSES)
+_LABELS: Final = {"description": "What its agent announced, and over that what admins have set."}
+_SET_LABELS: Final = {"description": "Its labels as a whole, besides those that its agent announces."}
 
 
 class Cluster(Schema):
@@ -19,6 +21,7 @@ class Cluster(Schema):
     agent_version = fields.String(required=True, allow_none=True)
     kubernetes_version = fields.String(required=True, allow_none=True)
     last_seen = Timestamp(required=True, allow_none=True)
+    labels = Labels(required=True, metadata=_LABELS)
     created_at = Timestamp(required=True)
 
 
@@ -27,6 +30,7 @@ class ClusterFilter(Schema):
 
     status = fields.String(validate=_STATUS)
     cluster_id = ClusterId()
+    selector = Selector(metadata={"description": "Those whose labels it chooses, as kubectl's `-l` does."})
     limit = fields.Integer(load_default=100, validate=validate.Range(1, 1000))
     cursor = Line(max_length=63, metadata={"description": "`next_cursor` of the page before."})
 
@@ -47,6 +51,7 @@ class ClusterState(Schema):
     agent_version = fields.String(required=True, allow_none=True)
     kubernetes_version = fields.String(required=True, allow_none=True)
     last_seen = Timestamp(required=True, allow_none=True)
+    labels = Labels(required=True, metadata=_LABELS)
     active_sessions = fields.Integer(required=True)
     queue_depth = fields.Integer(required=True, metadata={"description": "Commands that wait for their turn."})
 
@@ -93,6 +98,14 @@ class NewCluster(Schema):
         max_length=128,
         metadata={"description": "For people; default the id.", "example": "Production Cluster"},
     )
+    labels = Labels(load_default=dict, metadata=_SET_LABELS)
+
+
+class ClusterChange(Schema):
+    """What of a cluster is to change; what is absent stays as it is."""
+
+    name = Line(max_length=128)
+    labels = Labels(metadata=_SET_LABELS)
 
 
 class TokenTerms(Schema):

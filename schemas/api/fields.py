@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate
 
+from schemas import labels
 from schemas.ids import CLUSTER_ID_PATTERN
 
 _ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -76,6 +77,37 @@ class Flag(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class Labels(fields.Dict):
+    """Labels in Kubernetes' syntax: `{"env": "prod"}`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"example": {"env": "prod"}} | kwargs.pop("metadata", {})
+        super().__init__(keys=fields.String(), values=fields.String(), metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        found = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        try:
+            labels.check(found)
+        except labels.LabelError as error:
+            raise ValidationError(str(error)) from None
+        return found
+
+
+class Selector(fields.String):
+    """A label selector, as kubectl's `-l` has it; the text here."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"example": "env=prod,tier in (web,api)"} | kwargs.pop("metadata", {})
+        super().__init__(validate=_check_selector, metadata=metadata, **kwargs)
+
+
+def _check_selector(text: str) -> None:
+    try:
+        labels.selector(text)
+    except labels.LabelError as error:
+        raise ValidationError(str(error)) from None
 
 
 class Line(fields.String):

@@ -148,9 +148,23 @@ async def test_clusters_and_tokens(store: Store) -> None:
     await store.record_policy("alpha", "{}", NOW + 1)
     assert await store.get_policy("alpha") == ("{}", NOW + 1)
     assert await store.get_policy("nowhere") is None
-    await store.record_agent("alpha", agent_version="1.0", kubernetes_version=None, policy=None, now=NOW + 2)
+    await store.record_agent(
+        "alpha", agent_version="1.0", kubernetes_version=None, policy=None, labels={"env": "dev"}, now=NOW + 2
+    )
     assert await store.get_policy("alpha") == ("{}", NOW + 1)
-    await store.record_agent("alpha", agent_version="1.0", kubernetes_version=None, policy="[]", now=NOW + 2)
+    assert await store.change_cluster("alpha", name=None, labels={"env": "prod", "tier": "a"}) is not None
+    changed = await store.change_cluster("alpha", name="Another", labels=None)
+    assert changed == await store.get_cluster("alpha")
+    assert changed is not None
+    assert (changed.name, changed.labels, changed.announced_labels) == (
+        "Another",
+        {"env": "prod", "tier": "a"},
+        {"env": "dev"},
+    )
+    assert changed.all_labels == {"env": "prod", "tier": "a"}
+    assert await store.change_cluster("nowhere", name="x", labels={}) is None
+    assert await store.change_cluster("alpha", name="Alpha", labels={}) is not None
+    await store.record_agent("alpha", agent_version="1.0", kubernetes_version=None, policy="[]", labels={}, now=NOW + 2)
     assert await store.get_policy("alpha") == ("[]", NOW + 2)
     await store.record_seen({"alpha": NOW + 3, "unknown": NOW})
     assert await store.list_clusters() == [replace(cluster, agent_version="1.0", last_seen=NOW + 3)]

@@ -159,6 +159,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[Who], int]]] = {
     ("GET", "/admin/clusters"): overview,
     ("POST", "/admin/clusters"): admin_of_new_cluster,
     ("GET", "/admin/clusters/{cluster_id}"): admin_on_cluster,
+    ("PATCH", "/admin/clusters/{cluster_id}"): admin_on_cluster,
     ("DELETE", "/admin/clusters/{cluster_id}"): admin_on_cluster,
     ("POST", "/admin/clusters/{cluster_id}/tokens"): admin_on_cluster,
     ("DELETE", "/admin/clusters/{cluster_id}/tokens/{token_id}"): admin_on_cluster,
@@ -240,11 +241,12 @@ class House:
             },
             "/debug/validate": {"cluster_id": things["cluster_id"], "command_type": "get", "args": ["pods"]},
             "/admin/clusters": {"cluster_id": f"new-{self._count}"},
+            "/admin/clusters/{cluster_id}": {"labels": {"env": "prod"}},
             "/admin/clusters/{cluster_id}/tokens": {},
             "/admin/keys": {"name": "new", "role": "user"},
             "/admin/keys/{key_id}/rotate": {},
         }
-        return bodies[path] if method == "POST" else None
+        return bodies[path] if method in ("POST", "PATCH") else None
 
     async def ask(self, key: str | None, method: str, path: str, things: dict[str, str]) -> Answered:
         """One call; a socket's 101 is 200 here."""

@@ -22,7 +22,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     kubently.Result: _RESULT,
     kubently.Health: ("status", "version"),
     kubently.Key: ("name", "role", "clusters", "denied_kinds", "namespaces", "max_output_bytes"),
-    kubently.Cluster: ("cluster_id", "name", "status", "agent_version"),
+    kubently.Cluster: ("cluster_id", "name", "status", "agent_version", "labels"),
     kubently.ClusterState: ("cluster_id", "status", "agent_version", "active_sessions", "queue_depth"),
     kubently.Verdict: ("allowed", "command", "is_stream", "by", "rule", "reason", "argument", "nearest"),
     kubently.Session: ("session_id", "cluster_id", "status", "commands_executed", "metadata", "service_identity"),
@@ -158,6 +158,9 @@ class Scenario:
     async def do_add_cluster(self, **fields: Any) -> Line:
         made = await self.client.admin.add_cluster(**fields)
         return shown(made) | {"token_id": made.token_id, "has_secret": made.agent_token.startswith("kubently_agent_")}
+
+    async def do_change_cluster(self, cluster_id: str, **fields: Any) -> Line:
+        return shown(await self.client.admin.change_cluster(cluster_id, **fields))
 
     async def do_admin_cluster(self, cluster_id: str) -> Line:
         found = await self.client.admin.cluster(cluster_id)

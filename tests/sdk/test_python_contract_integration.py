@@ -47,6 +47,7 @@ DONE = {"ClosedSession", "Ready", "StreamLine", "ErrorBody"}
 # The bodies of requests, and the methods that make them. Fields of other names there.
 REQUESTS: dict[str, Any] = {
     "Execute": kubently.DebugSession.execute,
+    "ClusterChange": kubently.Admin.change_cluster,
     "NewCluster": kubently.Admin.add_cluster,
     "NewKey": kubently.Admin.add_key,
     "NewSession": kubently.Client.debug_session,
@@ -118,6 +119,7 @@ async def _everything(client: kubently.Client) -> None:
     await client.admin.add_cluster("fresh")
     token = await client.admin.add_token("fresh")
     await client.admin.cluster("fresh")
+    await client.admin.change_cluster("fresh", labels={"env": "dev"})
     await client.admin.remove_token("fresh", token.token_id)
     await client.admin.remove_cluster("fresh")
     key = await client.admin.add_key("fresh")

@@ -1,6 +1,6 @@
 """What admins do: clusters, the tokens of their agents, and API keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from kubently.models import Cluster, ClusterTokens, Json, Key, NewCluster, NewKey, NewToken, RotatedKey, parse_all
@@ -14,9 +14,11 @@ class Admin:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def clusters(self, *, status: str | None = None, limit: int | None = None) -> list[Cluster]:
+    async def clusters(
+        self, *, status: str | None = None, selector: str | None = None, limit: int | None = None
+    ) -> list[Cluster]:
         """The same as `client.clusters`."""
-        query = {"status": status}
+        query = {"status": status, "selector": selector}
         return parse_all(Cluster, await pages(self._transport, "/admin/clusters", "clusters", query, limit, most=1000))
 
     async def cluster(self, cluster_id: str) -> ClusterTokens:
@@ -24,10 +26,19 @@ class Admin:
         path = f"/admin/clusters/{path_part(cluster_id)}"
         return ClusterTokens.parse((await self._transport.request("GET", path, is_repeatable=True)).json)
 
-    async def add_cluster(self, cluster_id: str, *, name: str | None = None) -> NewCluster:
+    async def add_cluster(
+        self, cluster_id: str, *, name: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> NewCluster:
         """Register a cluster; the answer has its first agent token, this once. Raises AlreadyExists."""
-        body: Json = {"cluster_id": cluster_id} | ({} if name is None else {"name": name})
+        body: Json = {"cluster_id": cluster_id} | _given(name=name, labels=labels)
         return NewCluster.parse(await self._post("/admin/clusters", body))
+
+    async def change_cluster(
+        self, cluster_id: str, *, name: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Cluster:
+        """Give a cluster another name, or other labels than admins had set; None changes nothing. Raises NotFound."""
+        path, body = f"/admin/clusters/{path_part(cluster_id)}", _given(name=name, labels=labels)
+        return Cluster.parse((await self._transport.request("PATCH", path, body=body, is_repeatable=True)).json)
 
     async def remove_cluster(self, cluster_id: str) -> None:
         """Remove a cluster: its link and its sessions end, its results stay. Raises NotFound."""
@@ -100,6 +111,10 @@ class Admin:
     async def _delete(self, path: str) -> None:
         """Not repeated where the first may have arrived: the second would be told that there is no such thing."""
         await self._transport.request("DELETE", path, is_repeatable=False)
+
+
+def _given(*, name: str | None, labels: Mapping[str, str] | None) -> Json:
+    return ({} if name is None else {"name": name}) | ({} if labels is None else {"labels": dict(labels)})
 
 
 def _time(moment: datetime | None) -> str | None:

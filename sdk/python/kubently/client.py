@@ -155,9 +155,14 @@ class Client:
 
     # clusters
 
-    async def clusters(self, *, status: str | None = None, limit: int | None = None) -> list[Cluster]:
-        """Clusters by id, `limit` at most; for admins and auditors. `status`: `"connected"`, `"disconnected"`."""
-        query = {"status": status}
+    async def clusters(
+        self, *, status: str | None = None, selector: str | None = None, limit: int | None = None
+    ) -> list[Cluster]:
+        """Clusters by id, `limit` at most; for admins and auditors.
+
+        `status` is `"connected"` or `"disconnected"`, `selector` chooses by labels: `"env=prod,tier in (web,api)"`.
+        """
+        query = {"status": status, "selector": selector}
         return parse_all(Cluster, await pages(self._transport, "/clusters", "clusters", query, limit, most=1000))
 
     async def cluster(self, cluster_id: str) -> ClusterState:

@@ -150,6 +150,7 @@ class Cluster(Model):
     agent_version: str | None
     kubernetes_version: str | None
     last_seen: datetime | None
+    labels: dict[str, str]
     created_at: datetime
 
     @property
@@ -167,6 +168,7 @@ class ClusterState(Model):
     agent_version: str | None
     kubernetes_version: str | None
     last_seen: datetime | None
+    labels: dict[str, str]
     active_sessions: int
     queue_depth: int
 

@@ -210,6 +210,7 @@ class Admin:
     clusters = _blocking(asynchronous_admin.Admin.clusters)
     cluster = _blocking(asynchronous_admin.Admin.cluster)
     add_cluster = _blocking(asynchronous_admin.Admin.add_cluster)
+    change_cluster = _blocking(asynchronous_admin.Admin.change_cluster)
     remove_cluster = _blocking(asynchronous_admin.Admin.remove_cluster)
     add_token = _blocking(asynchronous_admin.Admin.add_token)
     remove_token = _blocking(asynchronous_admin.Admin.remove_token)
