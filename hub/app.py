@@ -26,6 +26,7 @@ from hub.collector import Collector
 from hub.dispatcher import Dispatcher
 from hub.middleware.audit import audit_middleware, audit_response
 from hub.middleware.auth import auth_middleware
+from hub.middleware.cors import add_cors_headers, cors_middleware
 from hub.middleware.errors import errors_middleware
 from hub.middleware.ratelimit import ratelimit_middleware
 from hub.middleware.request_id import add_headers, request_id_middleware
@@ -35,6 +36,7 @@ from hub.services.audit import AuditService
 from hub.services.clusters import ClusterService
 from hub.services.commands import CommandService
 from hub.services.events import EventService
+from hub.services.fleet import FleetService
 from hub.services.health import HealthService
 from hub.services.keys import KeyService
 from hub.services.sessions import SessionService
@@ -67,6 +69,7 @@ def build(settings: Settings) -> web.Application:
     commands = CommandService(
         store, bus, dispatcher, subscribers, clusters, sessions, settings.commands, settings.streams
     )
+    fleet = FleetService(clusters, sessions, commands, settings.fleet)
     reaper = Reaper(
         store, bus, collector.end, dispatcher.waits_for_agent, sessions.expire, settings.database, settings.audit
     )
@@ -74,6 +77,7 @@ def build(settings: Settings) -> web.Application:
     app = web.Application(
         middlewares=[
             request_id_middleware,
+            cors_middleware,
             audit_middleware,
             errors_middleware,
             auth_middleware,
@@ -83,6 +87,7 @@ def build(settings: Settings) -> web.Application:
         client_max_size=MAX_BODY_BYTES,
     )
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(add_cors_headers)
     app.on_response_prepare.append(audit_response)
     app[keys.SETTINGS] = settings
     app[keys.STORE] = store
@@ -96,6 +101,7 @@ def build(settings: Settings) -> web.Application:
     app[keys.CLUSTERS] = clusters
     app[keys.SESSIONS] = sessions
     app[keys.COMMANDS] = commands
+    app[keys.FLEET] = fleet
     app[keys.EVENTS] = EventService(bus)
     app[keys.STREAMS] = OpenStreams(settings.streams)
     app[keys.HEALTH] = HealthService(store, dispatcher)
@@ -113,6 +119,7 @@ def build(settings: Settings) -> web.Application:
     async def background(_: web.Application) -> AsyncIterator[None]:
         async with _owned(registry.beat(), "heartbeats"), _owned(reaper.run(), "reaper"):
             yield
+        await fleet.close()
         await commands.close()
         await dispatcher.close()
         await collector.close()

@@ -17,6 +17,7 @@ from hub.services.caller import Caller
 from hub.services.clusters import ClusterService
 from hub.services.commands import CommandService
 from hub.services.events import EventService
+from hub.services.fleet import FleetService
 from hub.services.health import HealthService
 from hub.services.keys import KeyService
 from hub.services.sessions import SessionService
@@ -57,6 +58,7 @@ API_KEYS: Final = web.AppKey("api_keys", KeyService)
 CLUSTERS: Final = web.AppKey("clusters", ClusterService)
 SESSIONS: Final = web.AppKey("sessions", SessionService)
 COMMANDS: Final = web.AppKey("commands", CommandService)
+FLEET: Final = web.AppKey("fleet", FleetService)
 EVENTS: Final = web.AppKey("events", EventService)
 STREAMS: Final = web.AppKey("streams", OpenStreams)
 HEALTH: Final = web.AppKey("health", HealthService)

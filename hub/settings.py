@@ -5,6 +5,7 @@ docs/settings.md lists them all and a test holds the two together.
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
@@ -17,6 +18,9 @@ from schemas.kubectl import Scope
 ENVIRONMENT_PREFIX: Final = "KUBENTLY_HUB_"
 # The first admin key is a secret, not a setting: it is read once at start and never kept in an object that is logged.
 ADMIN_KEY_VARIABLE: Final = "KUBENTLY_HUB_ADMIN_KEY"
+
+# As a browser writes it: no path, not even a slash, and no port that is the scheme's own.
+_ORIGIN: Final = re.compile(r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -33,6 +37,7 @@ class Server:
     tls_key: str | None = None  # PEM file of the private key
     tls_client_ca: str | None = None  # PEM file of authorities: agents must then have a certificate of one of them
     trusted_proxies: tuple[str, ...] = ()  # addresses or networks whose X-Forwarded-For says who a client is
+    cors_origins: tuple[str, ...] = ()  # web pages that may call the API: https://console.example.com, or "*"
     head_timeout_seconds: Seconds = 10.0  # for the TLS handshake, and again for a request's line and headers
     body_timeout_seconds: Seconds = 30.0  # for a request's body
     keep_alive_seconds: Seconds = 75.0  # a connection without requests is closed; longer than proxies keep theirs
@@ -109,6 +114,15 @@ class Streams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """Bounds on commands that run on many clusters at once."""
+
+    max_clusters: Positive = 200  # of one request
+    # The most of stdout from each cluster; as many as run at once, 64 at most, are in memory together.
+    max_output_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
 class Audit:
     """The audit log: where the key of its chain is, and for how long rows are kept."""
 
@@ -134,6 +148,7 @@ class Settings:
     agents: Agents = field(default_factory=Agents)
     commands: Commands = field(default_factory=Commands)
     streams: Streams = field(default_factory=Streams)
+    fleet: Fleet = field(default_factory=Fleet)
     audit: Audit = field(default_factory=Audit)
     log: Log = field(default_factory=Log)
 
@@ -153,5 +168,8 @@ class Settings:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
                 raise ValueError(f"server.trusted_proxies: {error}; write 10.0.0.0/8 or 192.0.2.7") from None
+        for origin in self.server.cors_origins:
+            if origin != "*" and _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(f"server.cors_origins: {origin} is no origin; write https://console.example.com, or *")
         if self.streams.tail_bytes < 2 * self.agents.window_bytes:
             raise ValueError("streams.tail_bytes: less than twice agents.window_bytes, so that every reader would lag")

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from hub import keys
-from hub.api import agents, api_keys, audit, clusters, commands, documentation, health, sessions, stream
+from hub.api import agents, api_keys, audit, clusters, commands, documentation, fleet, health, sessions, stream
 from hub.keys import Access, Policy
 from schemas.frames import CONNECT_PATH
 
@@ -27,6 +27,7 @@ ROUTES = (
     ),
     ("GET", "/debug/sessions", sessions.list_sessions, _STANDARD),
     ("POST", "/debug/execute", commands.execute, Policy(Access.KEY, "execute")),
+    ("POST", "/debug/fleet/execute", fleet.execute_fleet, Policy(Access.KEY, "execute")),
     ("POST", "/debug/validate", commands.validate, _STANDARD),
     ("GET", "/debug/result/{result_id}", commands.get_result, _STANDARD),
     ("DELETE", "/debug/result/{result_id}", commands.cancel_result, _STANDARD),

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from hub import keys
 from hub.api.documentation import endpoint
+from hub.api.result_lines import ResultLines
 from hub.api.stream_inbox import Inbox
 from hub.api.stream_lines import LINES_HEADERS, LINES_TYPE, Lines
 from hub.api.stream_socket import SessionSocket
@@ -69,7 +70,7 @@ async def stream_result(request: web.Request) -> web.StreamResponse:
     with follower:
         if request.method == "HEAD":
             return web.Response(headers=LINES_HEADERS, content_type=LINES_TYPE)
-        lines = Lines(app, caller, result_id, follower)
+        lines = Lines(app, caller, ResultLines(result_id, follower))
         with app[keys.STREAMS].hold(caller.key.key_id, lines):
             return await lines.serve(request)
 

@@ -1,22 +1,22 @@
-"""One result as lines of JSON over plain HTTP, for those who only want to read: what is there, then what comes."""
+"""Lines of JSON over plain HTTP, as they come from a source, until it ends or the reader leaves, or does not read.
+
+One result is such a source (`result_lines`), a fleet's answers are another (`fleet_lines`).
+"""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
+import msgspec
 from aiohttp import web
 
 from hub import keys, logs
-from hub.api import stream_messages as messages
 from hub.api.stream_watch import Watch
 from hub.errors import Draining, HubError, Unauthorized
-from hub.records import Result
 from hub.services.caller import Caller
-from hub.subscribers import Follower
-from schemas import errors as catalogue
-from schemas.stream import HEARTBEAT_SECONDS, CloseCode, Error, Heartbeat, HubMessage, Output, encode
+from schemas.stream import HEARTBEAT_SECONDS, CloseCode, Heartbeat, encode
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +32,33 @@ _BEGIN_SECONDS: Final = 0.25
 _DRAIN_SECONDS: Final = 2.0
 
 
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """Some messages; `is_last`: there are no more behind them."""
+
+    messages: Sequence[msgspec.Struct]
+    is_last: bool
+
+
+class Source(Protocol):
+    """Where lines come from. `name` is for logs: a result's id, or the like."""
+
+    name: str
+
+    async def next(self) -> Batch:
+        """What comes next. Raises HubError, which is then the last line, or before the first line the answer."""
+
+    def refusal(self, error: HubError, sent: msgspec.Struct | None) -> msgspec.Struct:
+        """The last line, which says why there is no more; `sent`: the last of its messages that was, None: none."""
+
+
 class Lines:
     """`serve` it; see OpenStream for `drain`."""
 
-    def __init__(self, app: web.Application, caller: Caller, result_id: str, follower: Follower) -> None:
+    def __init__(self, app: web.Application, caller: Caller, source: Source) -> None:
         self._app = app
         self._caller = caller
-        self._result_id = result_id
-        self._follower = follower
-        self._last_seq = follower.last_seq
+        self._source = source
+        self._sent: msgspec.Struct | None = None
         self._transport: asyncio.Transport | None = None
         self._stopped: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
         self._has_ended = asyncio.Event()
@@ -49,11 +67,11 @@ class Lines:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer with lines until the command has ended; less when the reader is gone, or does not read any more.
+        """Answer with lines until the source has ended; less when the reader is gone, or does not read any more.
 
-        Raises HubError before the first line only. Cancelling it leaves the command alone.
+        Raises HubError before the first line only.
         """
-        self._coming = self._own(self._follower.next(), "next output")
+        self._coming = self._own(self._source.next(), "next lines")
         try:
             await self._wait(_BEGIN_SECONDS)
             if self._coming.done():
@@ -94,29 +112,28 @@ class Lines:
         while True:
             await self._wait(HEARTBEAT_SECONDS)
             if self._stopped.done():
-                await self._write(self._last_word(self._stopped.result()), watch)
+                await self._write(self._refusal(self._stopped.result()), watch)
                 return
             if not self._coming.done():
                 await self._write(Heartbeat(), watch)
                 continue
             try:
-                more = self._coming.result()
+                batch = self._coming.result()
             except HubError as error:
-                await self._write(messages.refusal(error, result_id=self._result_id), watch)
+                await self._write(self._refusal(error), watch)
                 return
             except Exception:  # noqa: BLE001 - a border: the status has been sent, so it is said in a line
-                _log.exception("a result could not be followed", extra={"result_id": self._result_id})
-                await self._write(self._fault(), watch)
+                _log.exception("a stream of lines broke off", extra={"stream": self._source.name})
+                await self._write(self._refusal(self._fault()), watch)
                 return
-            if isinstance(more, Result):
-                await self._write(messages.completed(more), watch)
+            for message in batch.messages:
+                await self._write(message, watch)
+                self._sent = message
+            if batch.is_last:
                 return
-            for chunk in more:
-                await self._write(Output(self._result_id, chunk.seq, chunk.stream, chunk.data), watch)
-                self._last_seq = chunk.seq
-            self._coming = self._own(self._follower.next(), "next output")
+            self._coming = self._own(self._source.next(), "next lines")
 
-    async def _write(self, message: HubMessage, watch: Watch) -> None:
+    async def _write(self, message: msgspec.Struct, watch: Watch) -> None:
         """Write one line; waits while the reader does not read, until `_keep` has had enough."""
         line = encode(message) + b"\n"
         watch.wrote(len(line))
@@ -128,24 +145,22 @@ class Lines:
         if code == CloseCode.KEY_REVOKED:
             self._stop(Unauthorized())
         else:
-            _log.warning("a reader that does not read was cut off", extra={"result_id": self._result_id})
+            _log.warning("a reader that does not read was cut off", extra={"stream": self._source.name})
             transport.abort()
 
     def _stop(self, why: HubError) -> None:
         if not self._stopped.done():
             self._stopped.set_result(why)
 
-    def _last_word(self, why: HubError) -> Error:
-        if isinstance(why, Draining):
-            return messages.draining({self._result_id: self._last_seq})
-        return messages.refusal(why, result_id=self._result_id)
+    def _refusal(self, error: HubError) -> msgspec.Struct:
+        return self._source.refusal(error, self._sent)
 
-    def _fault(self) -> Error:
-        details = {"request_id": logs.request_id.get()}
-        return Error(catalogue.INTERNAL_ERROR.code, "An unexpected error occurred", details, None, self._result_id)
+    @staticmethod
+    def _fault() -> HubError:
+        return HubError("An unexpected error occurred", details={"request_id": logs.request_id.get()})
 
     def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        task = asyncio.create_task(work, name=f"{name} of {self._result_id}")
+        task = asyncio.create_task(work, name=f"{name} of {self._source.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

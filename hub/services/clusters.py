@@ -117,6 +117,10 @@ class ClusterService:
         next_cursor = page[-1].cluster.cluster_id if len(rest) > limit else None
         return ClusterPage(page, len(matching), next_cursor)
 
+    async def visible(self, caller: Caller) -> list[Cluster]:
+        """The clusters that the caller may see, by id."""
+        return [each for each in await self._store.list_clusters() if caller.may_see_cluster(each.cluster_id)]
+
     async def activity(self, cluster_id: str) -> tuple[int, int]:
         """How many sessions of a cluster are active, and how many of its commands wait."""
         return await self._store.count_active_sessions(cluster_id), self._dispatcher.queue_depth(cluster_id)

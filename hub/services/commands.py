@@ -210,7 +210,7 @@ class CommandService:
 
     async def _accept(self, caller: Caller, request: Request, result_id: str) -> Result:
         """Check, store and dispatch; returns the stored result, which is an earlier one for a repeated request."""
-        command = self._parse(caller, request.command_type, request.args)
+        command = self.admit(caller, request.command_type, request.args)
         is_stream = command.is_streaming
         timeout_seconds = self._timeout(request, is_stream=is_stream)
         max_output_bytes, contract = self._contract(caller, request, is_stream=is_stream)
@@ -277,7 +277,7 @@ class CommandService:
             raise InvalidRequest(f"timeout may be {longest:g} at most here", field="timeout", code="too_large")
         return request.timeout_seconds
 
-    def _parse(self, caller: Caller, command_type: str, args: Sequence[str]) -> kubectl.KubectlCommand:
+    def admit(self, caller: Caller, command_type: str, args: Sequence[str]) -> kubectl.KubectlCommand:
         """The command, if grammar, hub and key let it through. Raises Forbidden, CommandRefused."""
         caller.require_hands()
         try:

@@ -135,6 +135,13 @@ def running(who: Who) -> int:
     return on_session(who)
 
 
+def running_on_clusters(who: Who) -> int:
+    """`get pods` on those that a glob takes in."""
+    if who.role == "auditor" or "kinds" in (who.fields or {}):
+        return 403
+    return on_cluster(who)
+
+
 # Method and path: what a caller with a valid key is answered with. Without one: 401, but for `anyone`.
 EXPECTED: Final[dict[tuple[str, str], Callable[[Who], int]]] = {
     ("GET", "/health"): anyone,
@@ -151,6 +158,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[Who], int]]] = {
     ("GET", "/debug/result/{result_id}"): on_result,
     ("DELETE", "/debug/result/{result_id}"): on_result,
     ("GET", "/debug/result/{result_id}/stream"): on_result,
+    ("POST", "/debug/fleet/execute"): running_on_clusters,
     ("POST", "/debug/validate"): hands_on_cluster,
     ("GET", "/auth/self"): any_key,
     ("GET", "/clusters"): overview,
@@ -239,6 +247,7 @@ class House:
                 "command_type": "get",
                 "args": ["pods"],
             },
+            "/debug/fleet/execute": {"clusters": [f"{HIDDEN}*"], "command_type": "get", "args": ["pods"]},
             "/debug/validate": {"cluster_id": things["cluster_id"], "command_type": "get", "args": ["pods"]},
             "/admin/clusters": {"cluster_id": f"new-{self._count}"},
             "/admin/clusters/{cluster_id}": {"labels": {"env": "prod"}},

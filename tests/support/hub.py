@@ -13,7 +13,7 @@ from aiohttp import web
 from hub import app as hub_app
 from hub import keys
 from hub.listener import listening
-from hub.settings import Agents, Commands, Database, RateLimit, Server, Settings, Streams
+from hub.settings import Agents, Commands, Database, Fleet, RateLimit, Server, Settings, Streams
 
 ADMIN_KEY = "admin-key-of-the-tests-0123456789abcdef"
 UNLIMITED = RateLimit(standard_per_minute=0, execute_per_minute=0, session_per_minute=0, address_per_minute=0)
@@ -98,6 +98,7 @@ def settings(folder: Path, **sections: Any) -> Settings:
         agents=sections.get("agents", Agents(hello_timeout_seconds=1.0, send_timeout_seconds=2.0)),
         commands=sections.get("commands", Commands(grace_seconds=1.0)),
         streams=sections.get("streams", Streams()),
+        fleet=sections.get("fleet", Fleet()),
     )
 
 
