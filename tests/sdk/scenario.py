@@ -147,6 +147,19 @@ class Scenario:
         result = await self.client.cancel(result_id or self.result_id)
         return {"status": result.status, "reason": result.reason, "exit_code": result.exit_code}
 
+    async def do_fleet(self, **command: Any) -> Line:
+        answers = [answer async for answer in self.client.fleet(**command)]
+        rows = [
+            {
+                "cluster_id": answer.cluster_id,
+                "ok": answer.ok,
+                "output": answer.result and answer.result.output,
+                "error": answer.error and type(answer.error).__name__,
+            }
+            for answer in answers
+        ]
+        return {"rows": sorted(rows, key=lambda row: str(row["cluster_id"]))}
+
     async def do_close(self) -> Line:
         await self.opened.close()
         return {"closed": True}

@@ -43,11 +43,12 @@ MODELS: dict[str, type[Model]] = {
 }
 PAGES = {"AuditList", "ClusterList", "KeyList", "SessionList"}
 # Answers that say no more than that it was done.
-DONE = {"ClosedSession", "Ready", "StreamLine", "ErrorBody"}
+DONE = {"ClosedSession", "Ready", "StreamLine", "FleetLine", "ErrorBody"}
 # The bodies of requests, and the methods that make them. Fields of other names there.
 REQUESTS: dict[str, Any] = {
     "Execute": kubently.DebugSession.execute,
     "ClusterChange": kubently.Admin.change_cluster,
+    "FleetExecute": kubently.Client.fleet,
     "NewCluster": kubently.Admin.add_cluster,
     "NewKey": kubently.Admin.add_key,
     "NewSession": kubently.Client.debug_session,
@@ -111,6 +112,7 @@ async def _everything(client: kubently.Client) -> None:
         begun = await session.start("logs", ["-f", "quiet"])
         await asyncio.gather(client.cancel(begun.result_id), client.result(result.result_id))
         await client.session(session.session_id)
+    assert [answer.ok async for answer in client.fleet("get", ["pods"], clusters=["al*"])] == [True]
     await asyncio.gather(
         *(client.health(), client.ready(), client.openapi(), client.key(), client.audit(), client.sessions()),
         *(client.clusters(), client.admin.clusters(), client.cluster(CLUSTER_ID), client.policy(CLUSTER_ID)),
@@ -171,13 +173,18 @@ def test_the_package_exports_what_it_raises_and_returns() -> None:
         assert inspect.ismodule(getattr(kubently, name)) or getattr(kubently, name).__doc__, name
 
 
-@pytest.mark.parametrize("name", ["Client", "DebugSession", "Admin", "Stream"])
+@pytest.mark.parametrize("name", ["Client", "DebugSession", "Admin", "Stream", "Fleet"])
 def test_the_blocking_client_has_the_same_names_and_arguments(name: str) -> None:
     asynchronous, blocking = getattr(kubently, name), getattr(kubently.sync, name)
     renamed = {"aclose": "close"} if name == "Stream" else {}
     public = {renamed.get(each, each): each for each in vars(asynchronous) if not each.startswith("_")}
     # What the asynchronous ones set when they are made, and a way to end the thread.
-    extra = {"Client": {"close"}, "DebugSession": {"cluster_id"}, "Stream": {"result_id", "last_seq", "result"}}
+    extra = {
+        "Client": {"close"},
+        "DebugSession": {"cluster_id"},
+        "Fleet": {"clusters"},
+        "Stream": {"result_id", "last_seq", "result"},
+    }
     assert {each for each in vars(blocking) if not each.startswith("_")} == set(public) | extra.get(name, set())
     for each, original in public.items():
         if callable(getattr(blocking, each)):

@@ -46,6 +46,7 @@ from kubently.errors import (
     UnsupportedMediaType,
     UpgradeRequired,
 )
+from kubently.fleet import Fleet, FleetAnswer
 from kubently.models import (
     AuditRow,
     Cluster,
@@ -85,6 +86,8 @@ __all__ = [
     "ConnectionFailed",
     "DebugSession",
     "Draining",
+    "Fleet",
+    "FleetAnswer",
     "Forbidden",
     "Health",
     "HubError",

@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from kubently.admin import Admin
+from kubently.command import Command
 from kubently.errors import ServiceUnavailable
+from kubently.fleet import Fleet
 from kubently.models import (
     AuditRow,
     Cluster,
@@ -178,6 +180,43 @@ class Client:
         body = {"cluster_id": cluster_id, "command_type": command_type, "args": list(args)}
         reply = await self._transport.request("POST", "/debug/validate", body=body, is_repeatable=True)
         return Verdict.parse(reply.json)
+
+    def fleet(
+        self,
+        command_type: str,
+        args: Sequence[str] = (),
+        *,
+        clusters: Sequence[str] = (),
+        selector: str | None = None,
+        concurrency: int | None = None,
+        timeout: int | None = None,
+        grep: str | None = None,
+        tail_lines: int | None = None,
+        max_lines: int | None = None,
+        max_output_bytes: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Fleet:
+        """Run a command on many clusters, and read each one's answer as it comes: see `Fleet`.
+
+        `clusters` are names and globs, `selector` chooses by labels; what either chooses is asked, `concurrency` at a
+        time, None for the hub's 16. `timeout` is in seconds for each cluster; the others are as `execute` has them.
+        """
+        command = Command(
+            command_type=command_type,
+            args=args,
+            timeout=timeout,
+            grep=grep,
+            tail_lines=tail_lines,
+            max_lines=max_lines,
+            max_output_bytes=max_output_bytes,
+        )
+        chosen = {
+            "selector": selector,
+            "concurrency": concurrency,
+            "metadata": None if metadata is None else {**metadata},
+        }
+        body = command.body() | {name: value for name, value in chosen.items() if value is not None}
+        return Fleet(self._transport, body | ({"clusters": list(clusters)} if clusters else {}))
 
     # the hub
 

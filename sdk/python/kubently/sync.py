@@ -23,8 +23,10 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from kubently import admin as asynchronous_admin
 from kubently import client as asynchronous
+from kubently import fleet as asynchronous_fleet
 from kubently import session as asynchronous_session
 from kubently import stream as asynchronous_stream
+from kubently.fleet import FleetAnswer
 from kubently.models import Piece, Result, Session
 from kubently.settings import DEFAULT_RETRIES, DEFAULT_TIMEOUT_SECONDS
 
@@ -119,12 +121,7 @@ class Stream:
         return self._inner.result
 
     def __iter__(self) -> Iterator[Piece]:
-        pieces = self._inner.__aiter__()
-        try:
-            while (piece := self._worker.run(_next(pieces))) is not None:
-                yield piece
-        finally:
-            self._worker.run(_close(pieces))
+        return _iterate(self._worker, self._inner.__aiter__())
 
     close = _blocking(asynchronous_stream.Stream.aclose)
 
@@ -198,6 +195,22 @@ class DebugSession:
     close = _blocking(asynchronous_session.DebugSession.close)
     execute = _blocking(asynchronous_session.DebugSession.execute)
     start = _blocking(asynchronous_session.DebugSession.start)
+
+
+class Fleet:
+    """An iterator of `FleetAnswer`s, see `kubently.Fleet`. Leaving the loop cancels what runs in the clusters."""
+
+    def __init__(self, worker: _Worker, inner: asynchronous_fleet.Fleet) -> None:
+        self._worker = worker
+        self._inner = inner
+
+    @property
+    def clusters(self) -> list[str] | None:
+        """Which clusters are asked, by id; None until the hub has said so."""
+        return self._inner.clusters
+
+    def __iter__(self) -> Iterator[FleetAnswer]:
+        return _iterate(self._worker, self._inner.__aiter__())
 
 
 class Admin:
@@ -292,6 +305,37 @@ class Client:
         """Read the output of a command that runs or has run, behind a number; leaving it leaves the command alone."""
         return Stream(self._worker, self._inner.follow(result_id, after_seq))
 
+    def fleet(
+        self,
+        command_type: str,
+        args: Sequence[str] = (),
+        *,
+        clusters: Sequence[str] = (),
+        selector: str | None = None,
+        concurrency: int | None = None,
+        timeout: int | None = None,
+        grep: str | None = None,
+        tail_lines: int | None = None,
+        max_lines: int | None = None,
+        max_output_bytes: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Fleet:
+        """Run a command on many clusters, and read each one's answer as it comes, see `kubently.Client.fleet`."""
+        inner = self._inner.fleet(
+            command_type,
+            args,
+            clusters=clusters,
+            selector=selector,
+            concurrency=concurrency,
+            timeout=timeout,
+            grep=grep,
+            tail_lines=tail_lines,
+            max_lines=max_lines,
+            max_output_bytes=max_output_bytes,
+            metadata=metadata,
+        )
+        return Fleet(self._worker, inner)
+
     session = _blocking(asynchronous.Client.session)
     close_session = _blocking(asynchronous.Client.close_session)
     sessions = _blocking(asynchronous.Client.sessions)
@@ -308,9 +352,18 @@ class Client:
     openapi = _blocking(asynchronous.Client.openapi)
 
 
-async def _next(pieces: AsyncGenerator[Piece]) -> Piece | None:
-    return await anext(pieces, None)
+def _iterate(worker: _Worker, items: AsyncGenerator[R]) -> Iterator[R]:
+    """The same one by one; left early, the asynchronous one ends there and then."""
+    try:
+        while (found := worker.run(_next(items))) is not None:
+            yield found
+    finally:
+        worker.run(_close(items))
 
 
-async def _close(pieces: AsyncGenerator[Piece]) -> None:
-    await pieces.aclose()
+async def _next(items: AsyncGenerator[R]) -> R | None:
+    return await anext(items, None)
+
+
+async def _close(items: AsyncGenerator[Any]) -> None:
+    await items.aclose()
