@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from bench.cli import measure_command_line
 from bench.idle import measure_idle_agents
 from bench.load import pick_generator
 from bench.measure import Plan, measure_rounds
@@ -27,6 +28,8 @@ async def run(options: argparse.Namespace) -> Report:
     rounds = await measure_rounds(plan, say)
     say(f"memory with {options.agents} idle agents")
     idle_agent_bytes = await measure_idle_agents(options.agents)
+    say("the command line beside what it is made of, in turn")
+    command_line = await measure_command_line(options.rounds, say)
     say("streams: a bare pipe, the hub with a scripted agent and the whole road in turn")
     stream_plan = StreamPlan((options.rounds + 1) // 2, options.seconds, round(100 * options.seconds))
     streams = await measure_streams(stream_plan, say)
@@ -38,7 +41,7 @@ async def run(options: argparse.Namespace) -> Report:
             road = await measure_road(min(options.seconds, 3.0))
         except NoCluster as error:
             missing = str(error)
-    return Report(rounds, idle_agent_bytes, options.agents, streams, road, missing)
+    return Report(rounds, idle_agent_bytes, options.agents, command_line, streams, road, missing)
 
 
 def main() -> NoReturn:

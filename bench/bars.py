@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from bench.cli import CommandLine
 from bench.road import CALLERS, Road
 from bench.streams import READERS, Streams
 
@@ -22,6 +23,8 @@ MIN_STREAM_THROUGHPUT: Final = 0.50
 # flood of 100 MB/s that something holds without a bound is beyond it in a third of a second.
 MAX_FLOOD_GROWTH_BYTES: Final = 32_000_000
 MAX_NEIGHBOUR_RATIO: Final = 3.0
+# What `kubently exec` may take beside importing aiohttp and the requests themselves: nobody waits for it to start.
+MAX_COMMAND_LINE_MS: Final = 150.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,12 @@ class Bar:
 
 
 def judge(
-    p50_ratio: float, throughput_ratio: float, idle_agent_bytes: float, streams: Streams, road: Road | None
+    p50_ratio: float,
+    throughput_ratio: float,
+    idle_agent_bytes: float,
+    command_line: CommandLine,
+    streams: Streams,
+    road: Road | None,
 ) -> list[Bar]:
     """Hold the figures against their bars; without a road those of streams and the hub's own."""
     bars = [
@@ -56,6 +64,12 @@ def judge(
             f"at most {MAX_IDLE_AGENT_BYTES / 1000:.0f} KB",
             f"{idle_agent_bytes / 1000:.1f} KB",
             idle_agent_bytes <= MAX_IDLE_AGENT_BYTES,
+        ),
+        Bar(
+            "`kubently exec` beside `import aiohttp` and its requests",
+            f"at most {MAX_COMMAND_LINE_MS:.0f} ms more",
+            f"{command_line.over_ms:.0f} ms more",
+            command_line.over_ms <= MAX_COMMAND_LINE_MS,
         ),
         *_judge_streams(streams),
     ]

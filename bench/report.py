@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.bars import Bar, judge
+from bench.cli import CommandLine
 from bench.measure import CALLERS, Rounds
 from bench.road import CALLERS as ROAD_CALLERS
 from bench.road import Road
@@ -17,6 +18,7 @@ class Report:
     rounds: Rounds
     idle_agent_bytes: float
     idle_agents: int
+    command_line: CommandLine
     streams: Streams
     road: Road | None
     road_missing: str
@@ -25,7 +27,7 @@ class Report:
         """How the run stands to each bar."""
         p50 = self.rounds.medians(lambda row: row.one.p50_ms)[2]
         throughput = self.rounds.medians(lambda row: row.many.per_second)[2]
-        return judge(p50, throughput, self.idle_agent_bytes, self.streams, self.road)
+        return judge(p50, throughput, self.idle_agent_bytes, self.command_line, self.streams, self.road)
 
     def markdown(self) -> str:
         """Return the table and the bars."""
@@ -47,6 +49,11 @@ class Report:
         lines.append(
             "| hub memory before and after the load, MB |"
             f" {self.rounds.rss_bytes_before / 1e6:.0f} and {self.rounds.rss_bytes_after / 1e6:.0f} |"
+        )
+        line = self.command_line
+        lines.append(
+            "| `import aiohttp`, a session with one command, `kubently exec` of it, ms |"
+            f" {line.import_ms:.0f}, {line.requests_ms:.1f}, {line.exec_ms:.0f} |"
         )
         if self.road is None:
             lines.append(f"| the whole road | not measured: {self.road_missing} |")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import typer.main
+
 from kubently.cli import tables, words
 from kubently.cli.app import app
 from kubently.cli.failures import UsageError

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import kubently
 import pytest
+
+import kubently
 from kubently.errors import BY_CODE
 from kubently.models import Model
-
 from schemas.errors import CATALOGUE
 from tests.support.hub import ADMIN_KEY
 from tests.support.sdk_world import CLUSTER_ID, SdkWorld, sdk_world

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import kubently
 import pytest
-from kubently import retries
 
+import kubently
+from kubently import retries
 from tests.support.hub import ADMIN_KEY
 from tests.support.raw_server import raw_server
 from tests.support.sdk_world import OFFLINE_ID, sdk_world

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import kubently
 import pytest
 
+import kubently
 from tests.support.chaos_proxy import Cut, chaos_proxy
 from tests.support.fake_api_server import fake_api_server
 from tests.support.hub import ADMIN_KEY

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import kubently
 import pytest
 
+import kubently
 from tests.support.hub import ADMIN_KEY
 from tests.support.program import started
 from tests.support.sdk_world import CLUSTER_ID, LOG, OFFLINE_ID, SdkWorld, sdk_world
