@@ -7,7 +7,7 @@ import pytest
 from tests.support.documents import ROOT, section
 
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
-PACKAGES = ("schemas", "hub", "agent")
+PACKAGES = ("schemas", "hub", "agent", "sdk/python/kubently")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import tomllib
 
 from tests.support.documents import ROOT, code, rows, section
 
@@ -21,3 +22,12 @@ def test_every_dependency_is_explained() -> None:
         table = rows(section(CONTRIBUTING, heading))
         assert {code(row[0]) for row in table} == _required(is_dev=is_dev)
         assert all(len(cell) > 10 for row in table for cell in row[1:])
+
+
+def test_every_dependency_of_the_library_is_explained() -> None:
+    project = tomllib.loads((ROOT / "sdk" / "python" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    table = rows(section(CONTRIBUTING, "What the Python library needs"))
+    assert {code(row[0]) for row in table} == {re.split(r"[<>=!~]", each)[0] for each in required}
+    assert all(len(cell) > 10 for row in table for cell in row[1:])
+    assert project["dependencies"] == ["aiohttp>=3.11,<4"]
