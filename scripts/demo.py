@@ -1,4 +1,4 @@
-"""The demo behind `scripts/demo`: real processes, a real cluster, four commands, then curl lines to paste."""
+"""The demo behind `scripts/demo`: real processes, a real cluster, four commands, then what to try, to paste."""
 
 import argparse
 import asyncio
@@ -159,10 +159,29 @@ def broken_pod(table: str) -> tuple[str, str]:
     return namespace, name
 
 
-def show_curl(url: str, key: str, session_id: str) -> None:
-    """Print the calls of the API reference, ready to paste."""
+def show_ways_in(url: str, key: str, session_id: str, kubently: str) -> None:
+    """Print what to try, ready to paste: the command line, the Python library, curl."""
     say(f"""
-The hub is at {url}, its API documentation at {url}/docs. Paste:
+The hub is at {url}, its API documentation at {url}/docs. In another terminal, the command line:
+
+export KUBENTLY_ENDPOINT={url} KUBENTLY_API_KEY={key} KUBENTLY_CLUSTER={CLUSTER_ID}
+alias kubently={kubently}
+
+kubently get pods -A
+kubently clusters
+kubently fleet get pods -A
+kubently shell
+kubently doctor {CLUSTER_ID}
+
+The Python library, with the same variables set:
+
+{kubently.removesuffix("kubently")}python - <<'PROGRAM'
+import kubently
+with kubently.sync.Client() as client, client.debug_session("{CLUSTER_ID}") as session:
+    print(session.execute("get", ["pods", "-A"]).output)
+PROGRAM
+
+Or curl:
 
 export HUB={url} KEY={key} SESSION={session_id}
 
@@ -237,7 +256,7 @@ async def demo(*, once: bool) -> None:
         say(f"\nDone in {time.monotonic() - started:.1f} s.")
         if once:
             return
-        show_curl(url, key, session_id)
+        show_ways_in(url, key, session_id, str(BIN / "kubently"))
         say("Ctrl-C ends the demo.")
         stopped = asyncio.Event()
         for name_of_signal in (signal.SIGINT, signal.SIGTERM):
