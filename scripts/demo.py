@@ -159,13 +159,13 @@ def broken_pod(table: str) -> tuple[str, str]:
     return namespace, name
 
 
-def show_ways_in(url: str, key: str, session_id: str, kubently: str) -> None:
+def show_ways_in(url: str, key: str, session_id: str) -> None:
     """Print what to try, ready to paste: the command line, the Python library, curl."""
     say(f"""
 The hub is at {url}, its API documentation at {url}/docs. In another terminal, the command line:
 
+export PATH={BIN}:$PATH
 export KUBENTLY_ENDPOINT={url} KUBENTLY_API_KEY={key} KUBENTLY_CLUSTER={CLUSTER_ID}
-alias kubently={kubently}
 
 kubently get pods -A
 kubently clusters
@@ -173,9 +173,9 @@ kubently fleet get pods -A
 kubently shell
 kubently doctor {CLUSTER_ID}
 
-The Python library, with the same variables set:
+The Python library, there too:
 
-{kubently.removesuffix("kubently")}python - <<'PROGRAM'
+python - <<'PROGRAM'
 import kubently
 with kubently.sync.Client() as client, client.debug_session("{CLUSTER_ID}") as session:
     print(session.execute("get", ["pods", "-A"]).output)
@@ -256,7 +256,7 @@ async def demo(*, once: bool) -> None:
         say(f"\nDone in {time.monotonic() - started:.1f} s.")
         if once:
             return
-        show_ways_in(url, key, session_id, str(BIN / "kubently"))
+        show_ways_in(url, key, session_id)
         say("Ctrl-C ends the demo.")
         stopped = asyncio.Event()
         for name_of_signal in (signal.SIGINT, signal.SIGTERM):
