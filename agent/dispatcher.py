@@ -316,7 +316,9 @@ class Dispatcher:
         if command.stop.done():
             early = command.stop.result()
             return _Ending(early.status, None, early.error, command.executor)
-        return _Ending("timeout", None, f"Not done within {run.timeout_seconds:.3g} s", command.executor)
+        # What was left of the command's time when it came here is a little less than what was asked for.
+        seconds = round(run.timeout_seconds, 1 if run.timeout_seconds > 0.5 else 2)
+        return _Ending("timeout", None, f"Not done within {seconds:g} s", command.executor)
 
     async def _execute(self, parsed: kubectl.KubectlCommand, command: _Command) -> Outcome:
         """Run it with the first executor that takes it. Raises the last one's NotTaken when none does."""

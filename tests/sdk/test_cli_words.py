@@ -8,6 +8,7 @@ import typer.main
 from kubently.cli import tables, words
 from kubently.cli.app import app
 from kubently.cli.failures import UsageError
+from kubently.cli.printing import printable
 from kubently.cli.words import Asked
 
 
@@ -111,3 +112,7 @@ def test_tables_are_read_and_merged() -> None:
 )
 def test_what_is_no_table(text: str) -> None:
     assert tables.parse(text) is None
+
+
+def test_others_text_does_nothing_to_a_terminal() -> None:
+    assert printable("a\x1b[31m[red]b\nc\u202e é 東") == "a\\x1b[31m[red]b\\nc\\u202e é 東"

@@ -94,10 +94,13 @@ async def label_cluster(target: Target, name: str, labels: Sequence[str], *, as_
         print(f"{name}: {pairs(changed.labels)}")
 
 
-async def remove_cluster(target: Target, name: str) -> None:
+async def remove_cluster(target: Target, name: str, *, as_json: bool) -> None:
     """Remove a cluster."""
     await client_of(target).admin.remove_cluster(name)
-    print(f"Cluster {name} is removed.")
+    if as_json:
+        say_json({"cluster_id": name, "removed": True})
+    else:
+        print(f"Cluster {name} is removed.")
 
 
 async def add_token(target: Target, name: str, *, expires_in: str | None, as_json: bool) -> None:
@@ -113,10 +116,13 @@ async def add_token(target: Target, name: str, *, expires_in: str | None, as_jso
         )
 
 
-async def remove_token(target: Target, name: str, token_id: str) -> None:
+async def remove_token(target: Target, name: str, token_id: str, *, as_json: bool) -> None:
     """Revoke a token; the link that was opened with it is closed."""
     await client_of(target).admin.remove_token(name, token_id)
-    print(f"Token {token_id} of {name} is revoked.")
+    if as_json:
+        say_json({"token_id": token_id, "removed": True})
+    else:
+        print(f"Token {token_id} of {name} is revoked.")
 
 
 async def add_key(
@@ -161,10 +167,13 @@ async def list_keys(target: Target, *, as_json: bool) -> None:
     say_table(("KEY", "NAME", "ROLE", "LIMITS", "UNTIL"), rows)
 
 
-async def remove_key(target: Target, key_id: str) -> None:
+async def remove_key(target: Target, key_id: str, *, as_json: bool) -> None:
     """Remove a key; what it holds open ends."""
     await client_of(target).admin.remove_key(key_id)
-    print(f"Key {key_id} is removed.")
+    if as_json:
+        say_json({"key_id": key_id, "removed": True})
+    else:
+        print(f"Key {key_id} is removed.")
 
 
 def _say_key(made: NewKey, *, as_json: bool) -> None:

@@ -314,11 +314,11 @@ def label_cluster(
 
 
 @admin_clusters.command("remove")
-def remove_cluster(name: Cluster, profile: InProfile = None) -> None:
+def remove_cluster(name: Cluster, profile: InProfile = None, json: AsJson = False) -> None:
     """Remove a cluster: its link and its sessions end, its results stay."""
     from kubently.cli import admin as admins
 
-    _run(admins.remove_cluster(_at(profile), name))
+    _run(admins.remove_cluster(_at(profile), name, as_json=json))
 
 
 @admin_clusters.command("add-token")
@@ -330,11 +330,11 @@ def add_token(name: Cluster, expires_in: Expires = None, profile: InProfile = No
 
 
 @admin_clusters.command("remove-token")
-def remove_token(name: Cluster, token_id: str, profile: InProfile = None) -> None:
+def remove_token(name: Cluster, token_id: str, profile: InProfile = None, json: AsJson = False) -> None:
     """Revoke a token."""
     from kubently.cli import admin as admins
 
-    _run(admins.remove_token(_at(profile), name, token_id))
+    _run(admins.remove_token(_at(profile), name, token_id, as_json=json))
 
 
 @admin_keys.command("add")
@@ -393,8 +393,8 @@ def rotate_key(
 
 
 @admin_keys.command("remove")
-def remove_key(key_id: str, profile: InProfile = None) -> None:
+def remove_key(key_id: str, profile: InProfile = None, json: AsJson = False) -> None:
     """Remove a key; what it holds open ends."""
     from kubently.cli import admin as admins
 
-    _run(admins.remove_key(_at(profile), key_id))
+    _run(admins.remove_key(_at(profile), key_id, as_json=json))

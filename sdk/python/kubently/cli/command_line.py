@@ -4,6 +4,7 @@ import sys
 
 from kubently.cli import kubectl, words
 from kubently.cli.failures import EXIT_USAGE, UsageError
+from kubently.cli.printing import note
 from kubently.cli.running import run
 from kubently.cli.target import find
 
@@ -18,7 +19,7 @@ def main() -> int:
 
         app(prog_name="kubently")
     except UsageError as error:
-        print(f"kubently: {error}", file=sys.stderr)
+        note(str(error))
         return EXIT_USAGE
     except SystemExit as leaving:  # typer always leaves so
         return leaving.code if isinstance(leaving.code, int) else 0

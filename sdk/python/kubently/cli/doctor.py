@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from kubently.cli.failures import EXIT_FAILED, EXIT_OK
-from kubently.cli.printing import ago, is_terminal, say_json
+from kubently.cli.printing import ago, is_terminal, printable, say_json
 from kubently.cli.running import client_of
 from kubently.cli.target import Target
 from kubently.client import Client
@@ -201,16 +201,17 @@ async def _cluster(client: Client, cluster: str) -> AsyncIterator[Finding]:
 
 def _say(finding: Finding) -> None:
     mark, colour = _MARKS[finding.state]
+    text = printable(finding.text)
     if is_terminal():
         from rich.console import Console
         from rich.text import Text
 
-        line = Text.assemble((mark, colour), " ", (f"{finding.name:<11}", "bold"), finding.text)
+        line = Text.assemble((mark, colour), " ", (f"{finding.name:<11}", "bold"), text)
         console = Console(highlight=False)
         console.print(line)
         if finding.remedy is not None:
             console.print(Text(f"  {'':<11}→ {finding.remedy}", style="dim"))
         return
-    print(f"{mark} {finding.name:<11}{finding.text}", flush=True)
+    print(f"{mark} {finding.name:<11}{text}", flush=True)
     if finding.remedy is not None:
         print(f"  {'':<11}→ {finding.remedy}", flush=True)

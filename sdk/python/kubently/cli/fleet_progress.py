@@ -5,7 +5,9 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from kubently.cli.printing import printable
 from kubently.fleet import Fleet, FleetAnswer
 
 
@@ -35,10 +37,11 @@ class FleetProgress:
     def answered(self, fleet: Fleet, answer: FleetAnswer) -> None:
         """Count it, and say how it ended."""
         self._progress.update(self._task, total=len(fleet.clusters or ()), advance=1)
-        mark = "[green]✓[/]" if answer.ok else "[red]✗[/]"
+        mark = ("✓", "green") if answer.ok else ("✗", "red")
         if answer.result is not None:
             took = answer.result.execution_time_ms
             text = answer.result.status if took is None else f"{answer.result.status} in {took} ms"
         else:
             text = str(answer.error)
-        self._progress.console.print(f"{mark} {answer.cluster_id}  [dim]{text}[/]", soft_wrap=True)
+        line = Text.assemble(mark, f" {answer.cluster_id}  ", (printable(text), "dim"))  # no markup: it is others' text
+        self._progress.console.print(line, soft_wrap=True)

@@ -35,12 +35,17 @@ def say_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """A line on stderr, which is no part of what was asked for."""
-    print(f"kubently: {text}", file=sys.stderr)
+    print(f"kubently: {printable(text)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    r"""Others' text, without what a terminal would obey: an escape is `\x1b`."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table as kubectl prints one; on a terminal with colours, else plain."""
-    listed = [[str(cell) for cell in row] for row in rows]
+    listed = [[printable(cell) for cell in row] for row in rows]
     if is_terminal():
         from rich.console import Console
 

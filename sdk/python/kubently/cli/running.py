@@ -15,6 +15,7 @@ from kubently.cli.failures import (
     exit_code,
     explain,
 )
+from kubently.cli.printing import note
 from kubently.cli.target import Target
 from kubently.client import Client
 from kubently.errors import KubentlyError
@@ -34,7 +35,7 @@ def run(work: Coroutine[Any, Any, int | None]) -> int:
     except asyncio.CancelledError:  # by SIGTERM
         return EXIT_TERMINATED
     except (KubentlyError, UsageError) as error:
-        print(f"kubently: {explain(error)}", file=sys.stderr)
+        note(explain(error))
         return exit_code(error)
     except BrokenPipeError:
         return _as_sigpipe()
