@@ -31,7 +31,9 @@ def documents() -> list[Path]:
     return sorted(
         path
         for path in ROOT.rglob("*.md")
-        if not any(part.startswith(".") or part in {"build", "dist"} for part in path.relative_to(ROOT).parts)
+        if not any(
+            part.startswith(".") or part in {"build", "dist", "node_modules"} for part in path.relative_to(ROOT).parts
+        )
     )
 
 
