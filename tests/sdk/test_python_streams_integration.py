@@ -10,10 +10,10 @@ import pytest
 
 import kubently
 from tests.support.chaos_proxy import Cut, chaos_proxy
-from tests.support.fake_api_server import fake_api_server
+from tests.support.fake_api_server import fake_api_server, never
 from tests.support.hub import ADMIN_KEY
 from tests.support.program import agent_program, hub_program
-from tests.support.sdk_world import CLUSTER_ID, LOG, SdkWorld, fill, sdk_world
+from tests.support.sdk_world import CLUSTER_ID, LOG, SdkWorld, fill, linked, sdk_world
 
 WHOLE = "".join(f"{line}\n" for line in LOG)
 
@@ -161,6 +161,20 @@ async def test_a_session_that_is_given_up_while_it_opens_is_closed(world: SdkWor
                 async with client.debug_session(CLUSTER_ID):
                     await asyncio.sleep(1)
     assert await client.sessions() == []
+
+
+async def test_leaving_a_fleet_cancels_it_in_the_clusters(world: SdkWorld, tmp_path: Path) -> None:
+    kubernetes = {"KUBECONFIG": str(world.server.kubeconfig(tmp_path)), "KUBENTLY_AGENT_EXECUTORS": "native"}
+    world.server.route("/api/v1/namespaces/default/pods/slow", never())
+    client = client_of(world.url)
+    async with linked(world.hub, "beta", kubernetes):
+        async for answer in client.fleet("get", ["pod", "slow"], clusters=["*"]):
+            assert (answer.cluster_id, type(answer.error)) == ("dark", kubently.ClusterOffline)
+            break
+        async with asyncio.timeout(10):
+            while [row.status for row in await client.audit(kind="ended")] != ["cancelled"] * 2:
+                await asyncio.sleep(0.02)
+        assert await client.sessions() == []
 
 
 async def test_following_leaves_the_command_alone(world: SdkWorld) -> None:
