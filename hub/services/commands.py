@@ -9,8 +9,8 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from hub.errors import (
 from hub.records import Idempotency, OutputText, Result
 from hub.services.caller import Caller, refused
 from hub.services.clusters import ClusterService, offline
+from hub.services.detached import Detached
 from hub.services.sessions import SessionService
 from hub.settings import Commands, Streams
 from hub.store.base import Store
@@ -44,8 +45,6 @@ Scopes = tuple[tuple[kubectl.By, kubectl.Scope | None], ...]
 
 # How long past a command's deadline its caller is kept: the reaper comes by every second, the store needs a moment.
 _LAST_WAIT_SECONDS: Final = 5.0
-# A stopping hub waits so long for what it began for callers that have left.
-_CLOSE_SECONDS: Final = 5.0
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +109,7 @@ class CommandService:
         self._settings = settings
         self._streams = streams
         self._scope = settings.scope
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._detached = Detached()
 
     async def execute(self, caller: Caller, request: Request) -> Answer:
         """Run a command and return when it has ended.
@@ -125,9 +124,9 @@ class CommandService:
                 try:
                     return await self._finish(await self._accept(caller, request, result_id), ended)
                 except asyncio.CancelledError:
-                    self._own(self._abandon(request.cluster_id, result_id), f"abandon {result_id}")
+                    self._detached.begin(self._abandon(request.cluster_id, result_id), f"abandon {result_id}")
                     raise
-            result = await self._detached(self._accept(caller, request, result_id), f"accept {result_id}")
+            result = await self._detached.finish(self._accept(caller, request, result_id), f"accept {result_id}")
             if result.result_id == result_id:
                 return await self._finish(result, ended)
         with self._bus.watch(result.result_id) as ended:  # an earlier request's, by its Idempotency-Key
@@ -136,7 +135,7 @@ class CommandService:
     async def start(self, caller: Caller, request: Request) -> Result:
         """Run a command and return once it is accepted; it goes on if the caller is cancelled. Raises as `execute`."""
         result_id = new_id("res")
-        return await self._detached(self._accept(caller, request, result_id), f"accept {result_id}")
+        return await self._detached.finish(self._accept(caller, request, result_id), f"accept {result_id}")
 
     async def get(
         self,
@@ -185,7 +184,7 @@ class CommandService:
             if not result.is_open:
                 return result
             cancelling = self._dispatcher.cancel(result.cluster_id, result_id, reason)
-            await self._detached(cancelling, f"cancel {result_id}")
+            await self._detached.finish(cancelling, f"cancel {result_id}")
             await asyncio.wait([ended], timeout=self._settings.grace_seconds + _LAST_WAIT_SECONDS)
             return ended.result().result if ended.done() else await self._reread(result_id)
 
@@ -195,11 +194,7 @@ class CommandService:
 
     async def close(self) -> None:
         """End what was begun for callers that have left."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._detached.close()
 
     async def _visible(self, caller: Caller, result_id: str) -> Result:
         caller.require_hands()  # an auditor sees what was run in the audit log, and nothing of what it printed
@@ -325,21 +320,6 @@ class CommandService:
     async def _abandon(self, cluster_id: str, result_id: str) -> None:
         """Cancel a command whose caller left while it was stored, sent or waited for."""
         await self._dispatcher.cancel(cluster_id, result_id, "the caller left")
-
-    async def _detached(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Await work that goes on when the caller is cancelled."""
-        return await asyncio.shield(self._own(work, name))
-
-    def _own(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._disown)
-        return task
-
-    def _disown(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:  # read, for a caller who is no longer there to
-            _log.debug("a command was refused", extra={"task": task.get_name(), "error": str(task.exception())})
 
     async def _why_not(self, caller: Caller, request: Request, error: Unavailable) -> Exception:
         """What to tell a caller for whom there is no place: the more basic fault first, else when it was last seen."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from hub.records import Origin
 from hub.services.caller import Caller
 from hub.services.clusters import ClusterService
 from hub.services.commands import Answer, CommandService, Request
+from hub.services.detached import Detached
 from hub.services.sessions import SessionService
 from hub.settings import Fleet
 from schemas import globs, labels
@@ -23,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 # A session outlives its command's time by so much at the most, should nobody be left to close it.
 _SPARE_SECONDS: Final = 60
-# A stopping hub waits so long for sessions that are being closed.
-_CLOSE_SECONDS: Final = 5.0
 
 
 class FleetRequest(msgspec.Struct, frozen=True, gc=False):
@@ -63,7 +62,7 @@ class FleetService:
         self._sessions = sessions
         self._commands = commands
         self._settings = settings
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._detached = Detached()
 
     async def choose(self, caller: Caller, request: FleetRequest) -> list[str]:
         """Which clusters are asked, by id: a name that is spelt out is always among them, known or not.
@@ -110,11 +109,7 @@ class FleetService:
 
     async def close(self) -> None:
         """Wait a little for sessions that are being closed for callers that have left."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._detached.close()
 
     async def _outcome(self, caller: Caller, request: FleetRequest, cluster_id: str) -> Answer | HubError:
         try:
@@ -126,17 +121,17 @@ class FleetService:
             return HubError("An unexpected error occurred", details={"request_id": logs.request_id.get()})
 
     async def _run_one(self, caller: Caller, request: FleetRequest, cluster_id: str) -> Answer:
-        opening = self._own(self._open(caller, request, cluster_id), f"open a session on {cluster_id}")
+        opening = self._detached.begin(self._open(caller, request, cluster_id), f"open a session on {cluster_id}")
         try:
             session_id = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            self._own(self._undo(caller, opening), f"close a session on {cluster_id}")
+            self._detached.begin(self._undo(caller, opening), f"close a session on {cluster_id}")
             raise
         try:
             command = msgspec.structs.replace(request.command, cluster_id=cluster_id, session_id=session_id)
             return await self._commands.execute(_with_origin(caller), command)
         finally:
-            await asyncio.shield(self._own(self._close(caller, session_id), f"close {session_id}"))
+            await self._detached.finish(self._close(caller, session_id), f"close {session_id}")
 
     async def _open(self, caller: Caller, request: FleetRequest, cluster_id: str) -> str:
         ttl_seconds = request.timeout_seconds + _SPARE_SECONDS
@@ -157,17 +152,6 @@ class FleetService:
             await self._sessions.close(caller, session_id)
         except HubError:  # removed with its cluster, or a store that is full: then it expires
             _log.warning("a session of a fleet could not be closed", extra={"session_id": session_id})
-
-    def _own(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._disown)
-        return task
-
-    def _disown(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # read, for a caller who is no longer there to
 
 
 class Rows:

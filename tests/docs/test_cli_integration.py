@@ -14,40 +14,31 @@ from kubently.cli.app import app
 from tests.cluster.cluster import Cluster
 from tests.support.documents import ROOT, blocks, code, rows, section
 from tests.support.hub import ADMIN_KEY
-from tests.support.kubectl import kubectl_binary
 from tests.support.kubently_cli import BIN, Cli
-from tests.support.program import agent_program, hub_program
+from tests.support.real_road import real_road
 
 PAGE = ROOT / "docs" / "cli.md"
 
 
 @pytest.mark.timeout(300)
 async def test_the_lines_run(cluster: Cluster, tmp_path: Path) -> None:
-    env = {"KUBECONFIG": str(cluster.agent_kubeconfig), "KUBENTLY_AGENT_KUBECTL": kubectl_binary()}
-    async with hub_program(tmp_path) as (_, hub):
-        token = (await hub.call("POST", "/admin/clusters", {"cluster_id": "production-cluster"})).body["agent_token"]
-        async with agent_program(hub.url, token, cluster_id="production-cluster", env=env):
-            async with asyncio.timeout(20):
-                while (await hub.call("GET", "/clusters/production-cluster/status")).body["status"] != "connected":
-                    await asyncio.sleep(0.05)
-            key_file = tmp_path / "admin.key"
-            key_file.write_text(f"{ADMIN_KEY}\n", encoding="utf-8")
-            environment = Cli(tmp_path, {"HUB": hub.url, "KEY_FILE": str(key_file)}).environment
-            environment["PATH"] = f"{BIN.parent}:{environment['PATH']}"
-            said, exported, count = "", "", 0
-            for block in blocks(PAGE):
-                if block.language == "bash":
-                    code, said = await _bash(f"{exported}set -e -o pipefail\n{block.content}", environment, tmp_path)
-                    assert code in (0, 141), f"line {block.line}: {said}"  # 141: a followed log whose reader left
-                    exported += "".join(
-                        f"{line}\n" for line in block.content.splitlines() if line.startswith("export ")
-                    )
-                    count += 1
-                elif block.language == "text":
-                    assert _words(said) >= _words(block.content), f"line {block.line}: {said}"
-            assert count >= 8
-            assert (tmp_path / "staging-2.yaml").read_text(encoding="utf-8").startswith("apiVersion: v1\n")
-            assert (tmp_path / "triage.key").read_text(encoding="utf-8").startswith("kubently_key_")
+    async with real_road(tmp_path, cluster, "production-cluster") as hub:
+        key_file = tmp_path / "admin.key"
+        key_file.write_text(f"{ADMIN_KEY}\n", encoding="utf-8")
+        environment = Cli(tmp_path, {"HUB": hub.url, "KEY_FILE": str(key_file)}).environment
+        environment["PATH"] = f"{BIN.parent}:{environment['PATH']}"
+        said, exported, count = "", "", 0
+        for block in blocks(PAGE):
+            if block.language == "bash":
+                code, said = await _bash(f"{exported}set -e -o pipefail\n{block.content}", environment, tmp_path)
+                assert code in (0, 141), f"line {block.line}: {said}"  # 141: a followed log whose reader left
+                exported += "".join(f"{line}\n" for line in block.content.splitlines() if line.startswith("export "))
+                count += 1
+            elif block.language == "text":
+                assert _words(said) >= _words(block.content), f"line {block.line}: {said}"
+        assert count >= 8
+        assert (tmp_path / "staging-2.yaml").read_text(encoding="utf-8").startswith("apiVersion: v1\n")
+        assert (tmp_path / "triage.key").read_text(encoding="utf-8").startswith("kubently_key_")
 
 
 async def _bash(script: str, environment: dict[str, str], folder: Path) -> tuple[int, str]:

@@ -15,8 +15,7 @@ from kubently.errors import BY_CODE
 from tests.cluster.cluster import Cluster
 from tests.support.documents import ROOT, blocks, code, rows, section
 from tests.support.hub import ADMIN_KEY
-from tests.support.kubectl import kubectl_binary
-from tests.support.program import agent_program, hub_program
+from tests.support.real_road import real_road
 
 PAGE = ROOT / "docs" / "sdk-python.md"
 REFERENCE = """\
@@ -39,28 +38,21 @@ async def run(source: str, names: dict[str, Any]) -> str:
 
 @pytest.mark.timeout(300)
 async def test_the_examples_run(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    env = {"KUBECONFIG": str(cluster.agent_kubeconfig), "KUBENTLY_AGENT_KUBECTL": kubectl_binary()}
-    async with hub_program(tmp_path) as (_, hub):
-        body = {"cluster_id": "production-cluster", "labels": {"env": "prod"}}
-        token = (await hub.call("POST", "/admin/clusters", body)).body["agent_token"]
-        async with agent_program(hub.url, token, cluster_id="production-cluster", env=env):
-            async with asyncio.timeout(20):
-                while (await hub.call("GET", "/clusters/production-cluster/status")).body["status"] != "connected":
-                    await asyncio.sleep(0.05)
-            monkeypatch.setenv("KUBENTLY_ENDPOINT", hub.url)
-            monkeypatch.setenv("KUBENTLY_API_KEY", ADMIN_KEY)
-            names: dict[str, Any] = {}
-            printed, count = "", 0
-            for block in blocks(PAGE):
-                if block.language == "python":
-                    source = block.content.replace("http://your-kubently-api:8080", hub.url)
-                    async with asyncio.timeout(60):
-                        printed = await asyncio.create_task(_apart(source.replace("your-api-key", ADMIN_KEY), names))
-                    assert printed, f"line {block.line}"
-                    count += 1
-                elif block.language == "text":
-                    assert block.content in printed, f"line {block.line}: {printed}"
-            assert count >= 9
+    async with real_road(tmp_path, cluster, "production-cluster", labels={"env": "prod"}) as hub:
+        monkeypatch.setenv("KUBENTLY_ENDPOINT", hub.url)
+        monkeypatch.setenv("KUBENTLY_API_KEY", ADMIN_KEY)
+        names: dict[str, Any] = {}
+        printed, count = "", 0
+        for block in blocks(PAGE):
+            if block.language == "python":
+                source = block.content.replace("http://your-kubently-api:8080", hub.url)
+                async with asyncio.timeout(60):
+                    printed = await asyncio.create_task(_apart(source.replace("your-api-key", ADMIN_KEY), names))
+                assert printed, f"line {block.line}"
+                count += 1
+            elif block.language == "text":
+                assert block.content in printed, f"line {block.line}: {printed}"
+        assert count >= 9
 
 
 async def _apart(source: str, names: dict[str, Any]) -> str:

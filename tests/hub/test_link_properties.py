@@ -267,7 +267,7 @@ class Play:
                     await self.agent.exit(command, ["the end\n"])
                 is_quiet = (
                     all(calling.done() for calling in self.callers)
-                    and not self.stage.commands._tasks
+                    and not self.stage.commands._detached._tasks
                     and not any(result.is_open for result in await self.stage.results_of(self.agent.cluster_id))
                 )
                 quiet = quiet + 1 if is_quiet else 0

@@ -11,7 +11,7 @@ from tests.cluster.cluster import Cluster
 from tests.support.hub import ADMIN_KEY
 from tests.support.kubectl import kubectl_binary
 from tests.support.kubently_cli import Cli, Ran
-from tests.support.program import agent_program, hub_program
+from tests.support.real_road import real_road
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -44,18 +44,8 @@ LINES = (
 
 @pytest.fixture
 async def cli(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Cli]:
-    env = {"KUBECONFIG": str(cluster.agent_kubeconfig), "KUBENTLY_AGENT_KUBECTL": kubectl_binary()}
-    async with hub_program(tmp_path) as (_, client):
-        token = (await client.call("POST", "/admin/clusters", {"cluster_id": "real"})).body["agent_token"]
-        async with agent_program(client.url, token, cluster_id="real", env=env):
-            made = Cli(
-                tmp_path,
-                {"KUBENTLY_ENDPOINT": client.url, "KUBENTLY_API_KEY": ADMIN_KEY, "KUBENTLY_CLUSTER": "real"},
-            )
-            async with asyncio.timeout(20):
-                while (await client.call("GET", "/clusters/real/status")).body["status"] != "connected":
-                    await asyncio.sleep(0.05)
-            yield made
+    async with real_road(tmp_path, cluster, "real") as hub:
+        yield Cli(tmp_path, {"KUBENTLY_ENDPOINT": hub.url, "KUBENTLY_API_KEY": ADMIN_KEY, "KUBENTLY_CLUSTER": "real"})
 
 
 async def kubectl(cluster: Cluster, *words: str) -> Ran:

@@ -1,7 +1,6 @@
 """What the Python library does with hubs, and things in front of them, that misbehave, byte by byte."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,56 +11,24 @@ import pytest
 
 import kubently
 from kubently import retries
+from tests.support import scripted_answers
 from tests.support.hub import ADMIN_KEY
 from tests.support.raw_server import raw_server
+from tests.support.scripted_answers import SILENCE, Answer, Script, response
 from tests.support.sdk_world import OFFLINE_ID, sdk_world
 
 KEY = "kubently_key_of_the_tests"
 HEALTH = {"status": "healthy", "version": "9", "timestamp": "2026-01-20T10:30:45Z", "uptime_seconds": 1}
 
 
-def response(status: int, body: Any = None, *, content_type: str = "application/json", **headers: str) -> bytes:
-    content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(content)}", f"Content-Type: {content_type}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + content
-
-
 # aiohttp itself asks once more where a connection ends before any answer, but not behind a part of one.
 BROKEN = response(200, b"short", Connection="close").replace(b"Content-Length: 5", b"Content-Length: 50")
 
 
-class Script:
-    """Answers the requests that come with the next bytes each; None hangs up, "silence" says nothing."""
-
-    def __init__(self, *answers: bytes | str | None) -> None:
-        self.answers = list(answers)
-        self.heads: list[str] = []
-        self.bodies: list[bytes] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.heads.append(head)
-            length = next((int(line.split()[1]) for line in head.splitlines() if line.startswith("Content-Length")), 0)
-            self.bodies.append(await reader.readexactly(length))
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            if answer is None:
-                return
-            if isinstance(answer, str):
-                await reader.read()
-                return
-            writer.write(answer)
-            await writer.drain()
-            if b"Connection: close" in answer:
-                return
-
-
 @asynccontextmanager
-async def scripted(*answers: bytes | str | None, **options: Any) -> AsyncIterator[tuple[Script, kubently.Client]]:
-    script = Script(*answers)
-    async with raw_server(script.serve) as port:
-        yield script, kubently.Client(f"http://127.0.0.1:{port}", KEY, **options)
+async def scripted(*answers: Answer, **options: Any) -> AsyncIterator[tuple[Script, kubently.Client]]:
+    async with scripted_answers.scripted(*answers) as script:
+        yield script, kubently.Client(script.url, KEY, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +111,7 @@ async def test_a_command_is_repeated_under_one_key(tmp_path: Path) -> None:
 
 
 async def test_a_hub_that_says_nothing_is_not_waited_for_for_ever() -> None:
-    async with scripted("silence", timeout=0.1, retries=1) as (script, client):
+    async with scripted(SILENCE, timeout=0.1, retries=1) as (script, client):
         begun = time.monotonic()
         with pytest.raises(kubently.TimedOut):
             await client.health()
