@@ -14,6 +14,31 @@ from tests.support.hub import ADMIN_KEY
 from tests.support.kubently_cli import BIN, Cli
 from tests.support.sdk_world import CLUSTER_ID, LOG, OFFLINE_ID, SdkWorld, linked, sdk_world
 
+# A keyring as desktops have one, with a file in place of the desktop.
+KEYRING = """
+import json, os, pathlib
+import keyring.backend
+
+FILE = pathlib.Path(__file__).with_name("desktop.json")
+
+class Keyring(keyring.backend.KeyringBackend):
+    priority = 1
+
+    def _all(self):
+        if os.environ.get("KEYRING_IS_LOCKED"):
+            raise RuntimeError("locked")
+        return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+    def get_password(self, service, username):
+        return self._all().get(username)
+
+    def set_password(self, service, username, password):
+        FILE.write_text(json.dumps(self._all() | {username: password}))
+
+    def delete_password(self, service, username):
+        FILE.write_text(json.dumps({name: key for name, key in self._all().items() if name != username}))
+"""
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[SdkWorld]:
@@ -159,6 +184,22 @@ async def test_profiles(world: SdkWorld, tmp_path: Path) -> None:
     (folder / "profiles.json").write_text("nonsense")
     broken = await cli("clusters")
     assert (broken.code, "cannot be read" in broken.stderr) == (2, True)
+
+
+async def test_keys_in_the_keyring(world: SdkWorld, tmp_path: Path) -> None:
+    (tmp_path / "desktop.py").write_text(KEYRING, encoding="utf-8")
+    cli = Cli(tmp_path, {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": "desktop.Keyring"})
+    made = await cli("login", world.url, stdin=f"{ADMIN_KEY}\n")
+    assert (made.code, made.stdout.endswith("key in the keyring.\n")) == (0, True)
+    assert ADMIN_KEY in (tmp_path / "desktop.json").read_text()
+    assert not any(ADMIN_KEY in file.read_text() for file in (tmp_path / "config").iterdir())
+    assert (await cli("get", "pods", "-o", "name", "--cluster", CLUSTER_ID)).code == 0
+    locked = await cli("clusters", KEYRING_IS_LOCKED="1")
+    assert (locked.code, "the keyring does not give the key" in locked.stderr) == (2, True)
+    assert (await cli("logout")).code == 0
+    assert (tmp_path / "desktop.json").read_text() == "{}"
+    refused = await cli("login", world.url, stdin=f"{ADMIN_KEY}\n", KEYRING_IS_LOCKED="1")
+    assert (refused.code, refused.stdout.endswith("keys.json.\n")) == (0, True)
 
 
 async def test_what_the_hub_remembers(world: SdkWorld, cli: Cli) -> None:
