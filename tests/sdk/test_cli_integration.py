@@ -77,7 +77,7 @@ async def test_each_failure_has_its_code_and_its_remedy(world: SdkWorld, cli: Cl
     for words, environment, code, said in (
         (("get", "pods"), {}, 2, "which cluster? Say --cluster NAME"),
         (("exec", CLUSTER_ID), {}, 2, "which command?"),
-        (("get", "pods", "--cluster", OFFLINE_ID), {}, 69, "`kubently doctor CLUSTER` says why"),
+        (("get", "pods", "--cluster", OFFLINE_ID), {}, 69, f"`kubently doctor {OFFLINE_ID}` says why"),
         (("get", "pods", "--cluster", "nowhere"), {}, 1, "`kubently clusters` lists"),
         (("delete", "pod", "x", "--cluster", CLUSTER_ID), {}, 1, "`delete` would change the cluster"),
         (("get", "pods", "--cluster", CLUSTER_ID), {"KUBENTLY_API_KEY": "wrong"}, 77, "`kubently login`"),

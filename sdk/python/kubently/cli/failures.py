@@ -62,8 +62,11 @@ def _remedy(error: Exception) -> str | None:
         case CommandRefused(by="key"):
             return "this key is limited; an admin can make another"
         case ClusterOffline():
-            seen = "never seen" if error.last_seen is None else f"last seen {error.last_seen}"
-            return f"{error.cluster_id or 'the cluster'} was {seen}; `kubently doctor CLUSTER` says why"
+            cluster = error.cluster_id or "CLUSTER"
+            seen = (
+                f"{cluster} was never seen" if error.last_seen is None else f"{cluster} was last seen {error.last_seen}"
+            )
+            return f"{seen}; `kubently doctor {cluster}` says why"
         case NotFound() if str(error).startswith("Cluster not found"):
             return "`kubently clusters` lists those that this key may see"
         case SessionNotActive():
