@@ -330,6 +330,47 @@ async def test_clusters_are_watched(world: SdkWorld, cli: Cli) -> None:
     assert await running.wait() == 130
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("get pods >&-", 0, ""),
+        ("get pod nobody 2>&-", 1, ""),
+        ("get pods >/dev/full", 1, "kubently: the output cannot be written: No space left on device\n"),
+        ("clusters >/dev/full", 1, "kubently: the output cannot be written: No space left on device\n"),
+        ("clusters | true", 0, ""),
+        ("get pods <&-", 0, ""),
+    ],
+)
+async def test_odd_places_for_its_output(world: SdkWorld, cli: Cli, redirection: str, code: int, said: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"{BIN} {redirection}"),
+        env=cli.environment | {"KUBENTLY_CLUSTER": CLUSTER_ID},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, stderr.decode()) == (code, said)
+
+
+async def test_a_script_that_waits_is_ended_by_ctrl_c(world: SdkWorld, cli: Cli) -> None:
+    running = await cli.start("shell", CLUSTER_ID, stdin=True)
+    assert running.stdin is not None
+    assert running.stdout is not None
+    running.stdin.write(b"get pods -o name\n")
+    assert await asyncio.wait_for(running.stdout.readline(), 20) == b"pod/quiet\n"
+    await asyncio.sleep(0.3)  # the rest of it
+    running.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(running.wait(), 10) == 130
+    assert not (await world.hub.call("GET", "/debug/sessions")).body["sessions"]
+
+
+async def test_the_doctor_leaves_the_way_to_a_proxy(world: SdkWorld, cli: Cli) -> None:
+    proxy = {"HTTP_PROXY": "http://user:secret@127.0.0.1:9", "KUBENTLY_ENDPOINT": "http://hub.example.com"}
+    found = json.loads((await cli("doctor", "--json", **proxy)).stdout)
+    assert [(row["name"], row["state"]) for row in found[1:]] == [("proxy", "ok"), ("hub", "failed")]
+    assert "secret" not in json.dumps(found)
+
+
 async def test_without_its_extra_it_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "rich.py").write_text("raise ModuleNotFoundError('no', name='rich')")
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('no', name='typer')")

@@ -118,6 +118,15 @@ async def test_a_shell_completes_remembers_and_goes_on_after_ctrl_c(world: SdkWo
     assert not (await world.hub.call("GET", "/debug/sessions")).body["sessions"]
 
 
+async def test_login_may_be_declined(screen: Terminal) -> None:
+    for key, code in (("C-c", 130), ("C-d", 2)):
+        await screen.type("clear; kubently login; echo rc $?", "Enter")
+        await screen.find(r"Hub \[")
+        await screen.type(key)
+        await screen.find(rf"rc {code}")
+        assert "Traceback" not in await screen.screen()
+
+
 async def test_login_asks_and_hides_the_key(world: SdkWorld, screen: Terminal) -> None:
     await screen.type("env -u KUBENTLY_ENDPOINT -u KUBENTLY_API_KEY kubently login; echo rc $?", "Enter")
     await screen.find(r"Hub \[http://127.0.0.1:8080\]:")

@@ -75,6 +75,7 @@ NAMESPACE   NAME    READY   STATUS             RESTARTS        AGE
 shop        web-0   1/1     Running            0               5m
 shop        web-1   0/1     CrashLoopBackOff   7 (2m10s ago)   5m
 """
+TOP = "NAME    CPU(cores)   MEMORY(bytes)\nweb-0   5m           20Mi\n"
 WIDE = """\
 NAME    READY   NOMINATED NODE   READINESS GATES
 web-0   1/1     <none>           <none>
@@ -87,6 +88,7 @@ def test_tables_are_read_and_merged() -> None:
     assert pods.rows[1] == ("shop", "web-1", "0/1", "CrashLoopBackOff", "7 (2m10s ago)", "5m")
     assert wide is not None
     assert wide.columns == ("NAME", "READY", "NOMINATED NODE", "READINESS GATES")
+    assert tables.parse(TOP) == tables.Table(("NAME", "CPU(cores)", "MEMORY(bytes)"), (("web-0", "5m", "20Mi"),))
     merged = tables.merge({"a": pods, "b": wide})
     assert merged.columns[:3] == ("CLUSTER", "NAMESPACE", "NAME")
     assert merged.rows[-1] == ("b", "", "web-0", "1/1", "", "", "", "<none>", "<none>")

@@ -246,7 +246,7 @@ def login(
     """Keep a hub and a key to it. The key is asked for, or read from a pipe: kubently login URL <key-file."""
     from kubently.cli.login import login as keep
 
-    _run(keep(endpoint, profile, ca_file=ca_file, cluster=cluster, wants_keyring=keyring))
+    raise typer.Exit(keep(endpoint, profile, ca_file=ca_file, cluster=cluster, wants_keyring=keyring))
 
 
 @app.command()

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kubently.cli.printing import ago, is_terminal, pairs, rich_table, say_json, say_table
+from kubently.cli.printing import ago, is_terminal, note, pairs, rich_table, say_json, say_table
 from kubently.cli.running import client_of
 from kubently.cli.target import Target
 from kubently.client import Client
-from kubently.errors import Forbidden, KubentlyError
+from kubently.errors import ConnectionFailed, Forbidden, KubentlyError, ServiceUnavailable
 from kubently.models import Cluster, ClusterState
 
 _COLUMNS: Final = ("NAME", "STATUS", "AGENT", "KUBERNETES", "SEEN", "LABELS")
@@ -67,7 +67,7 @@ async def _watch_in_place(
             await asyncio.sleep(_LOOK_SECONDS)
             try:
                 found, problem = await _find(client, names, selector), ""
-            except KubentlyError as error:  # it goes on when the hub is back
+            except (ConnectionFailed, ServiceUnavailable) as error:  # it goes on when the hub is back
                 problem = f"as of before: {error}"
 
 
@@ -89,7 +89,10 @@ async def _watch_lines(
                 shown[each.cluster_id] = state
                 print(json.dumps(each.raw) if as_json else "   ".join(_row(each)), flush=True)
         await asyncio.sleep(_LOOK_SECONDS)
-        found = await _find(client, names, selector)
+        try:
+            found = await _find(client, names, selector)
+        except (ConnectionFailed, ServiceUnavailable) as error:  # it goes on when the hub is back
+            note(f"as of before: {error}")
 
 
 async def names_of(target: Target, beginning: str) -> list[str]:

@@ -5,6 +5,7 @@ fails ends it, for what lies behind it cannot be known.
 import asyncio
 import socket
 import ssl
+import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -66,9 +67,13 @@ async def _findings(target: Target) -> AsyncIterator[Finding]:
 
 
 async def _way(client: Client, target: Target) -> AsyncIterator[Finding]:
-    """DNS, TCP, TLS. Where a proxy of the environment is used these are the proxy's business."""
+    """DNS, TCP, TLS; where a proxy of the environment is used these are the proxy's business."""
     parts = urlsplit(client.endpoint)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(host):
+        yield Finding("proxy", "ok", f"by way of {urlsplit(proxy).hostname}, as the environment says")
+        return
     try:
         async with asyncio.timeout(_SECONDS):
             addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

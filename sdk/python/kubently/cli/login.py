@@ -7,19 +7,36 @@ from pathlib import Path
 from kubently.cli.failures import UsageError
 from kubently.cli.printing import say_json, say_table
 from kubently.cli.profiles import Profile, Profiles
+from kubently.cli.running import run
 from kubently.client import Client
 from kubently.models import Key
 
 
-async def login(
-    endpoint: str | None, name: str, *, ca_file: Path | None, cluster: str | None, wants_keyring: bool
-) -> None:
-    """Ask for what was not said, try it, keep it."""
+def login(endpoint: str | None, name: str, *, ca_file: Path | None, cluster: str | None, wants_keyring: bool) -> int:
+    """Ask for what was not said, try it, keep it; the exit code."""
     profiles = Profiles()
     known = profiles.all.get(name)
-    if endpoint is None:
-        endpoint = _ask("Hub", known.endpoint if known else "http://127.0.0.1:8080")
-    api_key = _ask_key()
+    # Asked before there is an event loop, which would take the Ctrl-C of whoever does not want to answer.
+    try:
+        if endpoint is None:
+            endpoint = _ask("Hub", known.endpoint if known else "http://127.0.0.1:8080")
+        api_key = _ask_key()
+    except EOFError:
+        raise UsageError("nothing was entered") from None
+    return run(_keep(profiles, endpoint, api_key, name, ca_file=ca_file, cluster=cluster, wants_keyring=wants_keyring))
+
+
+async def _keep(
+    profiles: Profiles,
+    endpoint: str,
+    api_key: str,
+    name: str,
+    *,
+    ca_file: Path | None,
+    cluster: str | None,
+    wants_keyring: bool,
+) -> None:
+    known = profiles.all.get(name)
     path = os.path.abspath(ca_file) if ca_file is not None else None  # noqa: ASYNC240, PTH100 - touches no disk
     key = await Client(endpoint, api_key, ca_file=path).key()
     profile = Profile(endpoint.rstrip("/"), ca_file=path, cluster=cluster or (known.cluster if known else None))

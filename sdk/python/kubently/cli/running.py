@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from kubently.cli.failures import (
+    EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
     UsageError,
@@ -29,7 +30,8 @@ def client_of(target: Target) -> Client:
 def run(work: Coroutine[Any, Any, int | None]) -> int:
     """Run it to its end; the exit code it returns, 0 for None."""
     try:
-        return asyncio.run(_until_signal(work)) or 0
+        code = asyncio.run(_until_signal(work)) or 0
+        sys.stdout.flush()  # here, where it may fail in order
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except asyncio.CancelledError:  # by SIGTERM
@@ -39,6 +41,11 @@ def run(work: Coroutine[Any, Any, int | None]) -> int:
         return exit_code(error)
     except BrokenPipeError:
         return _as_sigpipe()
+    except OSError as error:
+        note(f"the output cannot be written: {error.strerror or error}")
+        _forget_stdout()
+        return EXIT_FAILED
+    return code
 
 
 async def _until_signal(work: Coroutine[Any, Any, int | None]) -> int | None:
@@ -49,10 +56,15 @@ async def _until_signal(work: Coroutine[Any, Any, int | None]) -> int | None:
     return await work
 
 
+def _forget_stdout() -> None:
+    """What is still in its buffer goes nowhere."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _as_sigpipe() -> int:
     """End as other programs do whose reader has gone, `kubectl` among them: by SIGPIPE."""
-    with contextlib.suppress(OSError):  # what is still in the buffer goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _forget_stdout()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 import shlex
+import stat
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -159,12 +160,28 @@ async def shell(target: Target) -> int:
 
 async def _script(opened: Shell) -> int:
     code = EXIT_OK
-    for line in sys.stdin:
+    async for line in _lines():
         if line.strip() in ("exit", "quit"):
             break
         if not line.lstrip().startswith("#"):
             code = await _tried(opened, line)
     return code
+
+
+async def _lines() -> AsyncIterator[str]:
+    """The lines of stdin, without holding up Ctrl-C while it waits for one."""
+    if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+        for line in sys.stdin:
+            yield line
+        return
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        async for content in reader:
+            yield content.decode("utf-8", "replace")
+    finally:
+        transport.close()
 
 
 async def _prompt(opened: Shell) -> int:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-# Titles of kubectl's columns: upper case, one blank within at most (`NOMINATED NODE`), three between as a rule.
+# Titles of kubectl's columns: upper case, one blank within at most (`NOMINATED NODE`), perhaps a unit behind
+# (`CPU(cores)`); three blanks between them.
 _TITLE: Final = re.compile(r"\S+(?: \S+)*")
-_IS_TITLE: Final = re.compile(r"[A-Z0-9()%/_.-]+(?: [A-Z0-9()%/_.-]+)*")
+_IS_TITLE: Final = re.compile(r"[A-Z0-9%/_.-]+(?:\([a-z%]+\))?(?: [A-Z0-9%/_.-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
