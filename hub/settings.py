@@ -118,7 +118,8 @@ class Fleet:
     """Bounds on commands that run on many clusters at once."""
 
     max_clusters: Positive = 200  # of one request
-    # The most of stdout from each cluster; as many as run at once, 64 at most, are in memory together.
+    max_at_once: Positive = 64  # clusters that one key has asked, all its requests together
+    # The most of stdout from each cluster; of each key as many are in memory together as it may have asked at once.
     max_output_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 1024 * 1024
 
 

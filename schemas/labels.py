@@ -11,6 +11,7 @@ from typing import Final
 
 MAX_LABELS: Final = 32
 MAX_SELECTOR_CHARACTERS: Final = 1024
+MAX_REQUIREMENTS: Final = 32  # each is asked of each cluster
 
 _NAME: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _PREFIX: Final = r"(?=[^/]{1,253}/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -108,6 +109,8 @@ def selector(text: str) -> Selector:
             )
         position = found.end()
         requirements.append(_requirement(found))
+        if len(requirements) > MAX_REQUIREMENTS:
+            raise LabelError(f"more than {MAX_REQUIREMENTS} conditions")
     return Selector(tuple(requirements))
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -62,6 +62,7 @@ class FleetService:
         self._sessions = sessions
         self._commands = commands
         self._settings = settings
+        self._places: dict[str, tuple[asyncio.Semaphore, int]] = {}  # by key, with how many fleets share them
         self._detached = Detached()
 
     async def choose(self, caller: Caller, request: FleetRequest) -> list[str]:
@@ -94,18 +95,34 @@ class FleetService:
         rows: asyncio.Queue[Row] = asyncio.Queue(1)  # who is slow to read holds up who would run next
         waiting = iter(chosen)
 
-        async def work() -> None:
+        async def work(places: asyncio.Semaphore) -> None:
             for cluster_id in waiting:
-                await rows.put(Row(cluster_id, await self._outcome(caller, request, cluster_id)))
+                async with places:  # until the row is taken: it may be large
+                    await rows.put(Row(cluster_id, await self._outcome(caller, request, cluster_id)))
 
         count = min(request.concurrency, len(chosen))
-        workers = [asyncio.create_task(work(), name=f"fleet {number}") for number in range(count)]
+        with self._places_of(caller.key.key_id) as places:
+            workers = [asyncio.create_task(work(places), name=f"fleet {number}") for number in range(count)]
+            try:
+                yield Rows(rows, len(chosen))
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.wait(workers)
+
+    @contextmanager
+    def _places_of(self, key_id: str) -> Iterator[asyncio.Semaphore]:
+        """What all fleets of a key share; kept for as long as it has one."""
+        places, count = self._places.get(key_id) or (asyncio.Semaphore(self._settings.max_at_once), 0)
+        self._places[key_id] = places, count + 1
         try:
-            yield Rows(rows, len(chosen))
+            yield places
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.wait(workers)
+            count = self._places[key_id][1] - 1
+            if count:
+                self._places[key_id] = places, count
+            else:
+                del self._places[key_id]
 
     async def close(self) -> None:
         """Wait a little for sessions that are being closed for callers that have left."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import msgspec
 from sqlite_utils import Database
@@ -63,8 +63,6 @@ from schemas.codec import utf8_bytes
 from schemas.ids import new_id
 from schemas.kubectl.scope import Scope
 
-R = TypeVar("R", Key, Cluster)
-
 _HEADER: Final = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html#the_database_header
 _BUSY_TIMEOUT_SECONDS: Final = 5.0
 _OPEN_TIMEOUT_SECONDS: Final = 1.0
@@ -87,7 +85,7 @@ _KEY: Final = _columns(Key)
 # The columns of a key that are JSON, and of what.
 _KEY_JSON: Final[dict[str, Any]] = {"clusters": tuple[str, ...], "scope": Scope, "limits": Limits}
 _CLUSTER: Final = _columns(Cluster)
-_CLUSTER_JSON: Final[dict[str, Any]] = dict.fromkeys(("labels", "announced_labels"), dict[str, str])
+_CLUSTER_JSON: Final = ("labels", "announced_labels")
 _TOKEN: Final = _columns(Token)
 _SESSION: Final = _columns(Session)
 _RESULT: Final = _columns(Result)
@@ -825,17 +823,20 @@ def _marks(values: Sequence[Any]) -> str:
 
 
 def _key(row: Any) -> Key:
-    return _decoded(Key(*row), _KEY_JSON)
+    key = Key(*row)
+    kept = [(name, value) for name, value in _pairs(key) if name in _KEY_JSON and value is not None]
+    return replace(key, **{name: msgspec.json.decode(value, type=_KEY_JSON[name]) for name, value in kept})
 
 
 def _cluster(row: Any) -> Cluster:
-    return _decoded(Cluster(*row), _CLUSTER_JSON)
+    """A cluster of its row. There may be 10,000 in a list, most of them without labels."""
+    cluster_id, name, created_at, agent_version, kubernetes_version, last_seen, labels, announced = row
+    known = (agent_version, kubernetes_version, last_seen)
+    return Cluster(cluster_id, name, created_at, *known, _labels(labels), _labels(announced))
 
 
-def _decoded(record: R, columns: Mapping[str, Any]) -> R:
-    """A record of a row with those of its columns that are JSON read."""
-    kept = [(name, value) for name, value in _pairs(record) if name in columns and value is not None]
-    return replace(record, **{name: msgspec.json.decode(value, type=columns[name]) for name, value in kept})
+def _labels(text: str) -> dict[str, str]:
+    return {} if text == "{}" else msgspec.json.decode(text, type=dict[str, str])
 
 
 def _session(row: Any) -> Session:

@@ -10,7 +10,8 @@ from schemas.api.fields import Selector
 from schemas.api.sessions import NewSession
 from schemas.ids import is_cluster_id
 
-MAX_PATTERNS: Final = 1000
+MAX_NAMES: Final = 1000
+MAX_GLOBS: Final = 32  # each is held against each cluster
 MAX_CONCURRENCY: Final = 64
 DEFAULT_CONCURRENCY: Final = 16
 
@@ -20,13 +21,19 @@ def _check_pattern(text: str) -> None:
         raise ValidationError("Neither a cluster's name nor a glob such as prod-*.")
 
 
+def _check_globs(names: list[str]) -> None:
+    count = sum(map(globs.is_glob, names))
+    if count > MAX_GLOBS:
+        raise ValidationError(f"{count} globs, {MAX_GLOBS} at most; choose by labels instead.")
+
+
 class FleetExecute(Schema):
     """A command, and the clusters to run it on: those that `clusters` names and those that `selector` chooses."""
 
     clusters = fields.List(
         fields.String(validate=_check_pattern),
         load_default=list,
-        validate=validate.Length(0, MAX_PATTERNS),
+        validate=[validate.Length(0, MAX_NAMES), _check_globs],
         metadata={"description": "Names and globs.", "example": ["prod-*", "staging"]},
     )
     selector = Selector(metadata={"description": "Those whose labels it chooses, as kubectl's `-l` does."})

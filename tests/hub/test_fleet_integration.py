@@ -95,6 +95,7 @@ async def test_selectors_choose_too(hub: TestHub) -> None:
         ({"clusters": []}, 400, "clusters"),
         ({"clusters": ["Not A Name"]}, 400, "clusters.0"),
         ({"clusters": ["a"], "selector": "in in"}, 400, "selector"),
+        ({"clusters": [f"{number}*" for number in range(33)]}, 400, "clusters"),
         ({"clusters": ["a"], "concurrency": 65}, 400, "concurrency"),
         ({"clusters": ["a"], "timeout": 301}, 400, "timeout"),
         ({"clusters": ["a"], "keep_full_output": True}, 400, "keep_full_output"),
@@ -152,6 +153,29 @@ async def test_no_more_at_once_than_were_asked_for(hub: TestHub) -> None:
         gate.set()
         assert (await asked)[-1] == {"type": "completed", "total": 7, "succeeded": 7, "failed": 0}
         assert most == 3
+
+
+async def test_all_fleets_of_a_key_share_what_it_may_have_at_once(tmp_path: Path) -> None:
+    async with running_hub(settings(tmp_path, fleet=Fleet(max_at_once=3))) as hub:
+        running, gate = 0, asyncio.Event()
+
+        async def slow(agent: RawAgent, run: Run) -> None:
+            nonlocal running
+            running += 1
+            await gate.wait()
+            running -= 1
+            await canned(agent, run)
+
+        async with clusters(hub, *"abcd", answer=slow):
+            key = await hub.make_key()
+            asked = [asyncio.create_task(ask(hub, clusters=["*"], timeout=60)) for _ in range(2)]
+            await until(lambda: running == 3)
+            other = asyncio.create_task(ask(hub, key, clusters=["d"], timeout=60))
+            await until(lambda: running >= 4)  # what one key has asked is nothing to another
+            gate.set()
+            assert [(await each)[-1]["succeeded"] for each in asked] == [4, 4]
+            assert (await other)[-1]["succeeded"] == 1
+            await until(lambda: hub.app[keys.FLEET]._places == {})
 
 
 async def test_each_has_its_own_time(hub: TestHub) -> None:

@@ -53,7 +53,7 @@ def test_a_selector_chooses(text: str, is_chosen: bool) -> None:
     [
         *("", " ", ",", "env=prod,", ",env", "env=a=b", "env in", "env in ()x", "env in (a", "(a)", "env prod", "!"),
         *("!!a", "env=prod;x", "env in (a b)", "-env", "env=-a", "a/b/c=d", "/x=1", "env!prod", "x" * 64, "env>1"),
-        *("a=" + "x" * 64, "UPPER.com/x", "env,,tier", "a" * 1025, "env=\n-"),
+        *("a=" + "x" * 64, ",".join(["a"] * 33), "UPPER.com/x", "env,,tier", "a" * 1025, "env=\n-"),
     ],
 )
 def test_what_is_no_selector(text: str) -> None:
