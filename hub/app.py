@@ -77,7 +77,7 @@ def build(settings: Settings) -> web.Application:
     app = web.Application(
         middlewares=[
             request_id_middleware,
-            cors_middleware,
+            *([cors_middleware] if settings.server.cors_origins else []),  # else it would cost each request something
             audit_middleware,
             errors_middleware,
             auth_middleware,
@@ -87,7 +87,8 @@ def build(settings: Settings) -> web.Application:
         client_max_size=MAX_BODY_BYTES,
     )
     app.on_response_prepare.append(add_headers)
-    app.on_response_prepare.append(add_cors_headers)
+    if settings.server.cors_origins:
+        app.on_response_prepare.append(add_cors_headers)
     app.on_response_prepare.append(audit_response)
     app[keys.SETTINGS] = settings
     app[keys.STORE] = store

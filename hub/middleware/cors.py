@@ -1,6 +1,6 @@
 """What browsers ask before a page of another site may call the API: the Fetch standard's CORS protocol.
 
-Only for the origins of `server.cors_origins`; by default there are none, and nothing here says anything. The key goes
+Only for the origins of `server.cors_origins`; by default there are none, and nothing of this is there. The key goes
 in a header that the page sets itself, so credentials (cookies) are never allowed.
 """
 
@@ -40,8 +40,6 @@ async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamR
 
 async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Say on any response, errors too, whose pages may read it; an on_response_prepare signal."""
-    if not request.app[keys.SETTINGS].server.cors_origins:
-        return
     response.headers.add(hdrs.VARY, hdrs.ORIGIN)
     allowed = _allowed(request)
     if allowed is not None:
