@@ -41,6 +41,8 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 ShortText = Annotated[str, msgspec.Meta(max_length=256)]
+# A label's key may be a DNS name of 253 characters, a "/" and 63 more. Which of them are labels the hub says.
+Labels = Annotated[dict[Annotated[str, msgspec.Meta(max_length=317)], ShortText], msgspec.Meta(max_length=64)]
 RuleName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z_]{1,32}\Z")]
 Message = Annotated[str, msgspec.Meta(max_length=8192)]
 # "full" is stdout before the contract; see Contract.max_full_bytes.
@@ -163,7 +165,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     executors: dict[ShortText, ShortText | None] = {}
     policy: dict[ShortText, msgspec.Raw] = {}
     held: list[Held] = []
-    labels: dict[ShortText, ShortText] = {}
+    labels: Labels = {}
 
 
 class Output(msgspec.Struct, frozen=True, tag="output", tag_field="type"):

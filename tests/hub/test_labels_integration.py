@@ -35,6 +35,16 @@ async def test_labels_of_admins_and_agents_are_one_set(hub: TestHub) -> None:
     assert (same.status, same.body["labels"], same.body["name"]) == (200, {"tier": "a"}, "Alpha One")
 
 
+async def test_the_longest_key_there_may_be_is_no_reason_to_refuse_an_agent(hub: TestHub) -> None:
+    token = await hub.register("alpha")
+    longest = ".".join(["a" * 62] * 4) + "aa/" + "n" * 63
+    async with connected(hub.url, token, labels={longest: "v" * 63}):
+        await labels_are(hub, {longest: "v" * 63})
+    longer = "a" + longest
+    assert (await hub.call("PATCH", "/admin/clusters/alpha", {"labels": {longest: ""}})).status == 200
+    assert (await hub.call("PATCH", "/admin/clusters/alpha", {"labels": {longer: ""}})).status == 400
+
+
 async def test_clusters_are_chosen_by_selectors(hub: TestHub) -> None:
     for name, labels in (("a", {"env": "prod", "tier": "web"}), ("b", {"env": "prod"}), ("c", {})):
         await hub.call("POST", "/admin/clusters", {"cluster_id": name, "labels": labels})
