@@ -41,8 +41,6 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 ShortText = Annotated[str, msgspec.Meta(max_length=256)]
-# A label's key may be a DNS name of 253 characters, a "/" and 63 more. Which of them are labels the hub says.
-Labels = Annotated[dict[Annotated[str, msgspec.Meta(max_length=317)], ShortText], msgspec.Meta(max_length=64)]
 RuleName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z_]{1,32}\Z")]
 Message = Annotated[str, msgspec.Meta(max_length=8192)]
 # "full" is stdout before the contract; see Contract.max_full_bytes.
@@ -154,7 +152,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     """The agent's first frame. `boot_id` is new with every agent process, so the hub can tell a restart from a cut.
 
     `executors` maps each executor to what it runs, for example `{"kubectl": "v1.33.1"}`; `policy` is what the
-    cluster's owner allows (`schemas/policy.py`), `labels` what the cluster is to be found by (`schemas/labels.py`).
+    cluster's owner allows (`schemas/policy.py`), `labels` what the cluster is to be found by (`schemas/labels.py`),
+    of any length here: what is no label costs an agent its labels, not its link.
     """
 
     cluster_id: ShortText
@@ -165,7 +164,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     executors: dict[ShortText, ShortText | None] = {}
     policy: dict[ShortText, msgspec.Raw] = {}
     held: list[Held] = []
-    labels: Labels = {}
+    labels: dict[str, str] = {}
 
 
 class Output(msgspec.Struct, frozen=True, tag="output", tag_field="type"):

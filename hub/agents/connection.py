@@ -86,7 +86,8 @@ class Connection:
     ) -> None:
         self.cluster_id = hello.cluster_id
         self.hello = hello
-        self.policy = hello.policy  # until it is stored
+        self.policy = hello.policy  # until it is stored, and so are these
+        self.labels = hello.labels
         self.token = token
         self.is_leaving = False
         self._is_closing = False
@@ -136,7 +137,7 @@ class Connection:
 
     def forget_held(self) -> None:
         """Let go of what of the hello is for its moment only; it may be half a megabyte."""
-        self.hello = msgspec.structs.replace(self.hello, held=[], policy={}, executors={})
+        self.hello = msgspec.structs.replace(self.hello, held=[], policy={}, executors={}, labels={})
 
     def take_up(self, resumed: Mapping[str, int], bytes_left: Mapping[str, int]) -> None:
         """Carry commands of an earlier link: `{result_id: highest stored number}`, and what that link left of the bytes

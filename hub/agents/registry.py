@@ -148,7 +148,7 @@ class Registry:
             )
         except Exception:  # noqa: BLE001 - a border: an agent is not sent away because a disk is full
             _log.exception("last_seen could not be stored")
-        connection.policy = {}
+        connection.policy, connection.labels = {}, {}
 
     async def _record_policy(self, connection: Connection, policy: dict[str, msgspec.Raw]) -> None:
         told = _understood(connection, policy)
@@ -342,7 +342,7 @@ def _understood(connection: Connection, policy: dict[str, msgspec.Raw]) -> str |
 
 def _announced_labels(connection: Connection) -> dict[str, str]:
     """The labels that an agent announces; none, and a warning, where they are not labels."""
-    announced = connection.hello.labels
+    announced = connection.labels
     try:
         labels.check(announced)
     except labels.LabelError as error:

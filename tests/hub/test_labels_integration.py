@@ -41,6 +41,8 @@ async def test_the_longest_key_there_may_be_is_no_reason_to_refuse_an_agent(hub:
     async with connected(hub.url, token, labels={longest: "v" * 63}):
         await labels_are(hub, {longest: "v" * 63})
     longer = "a" + longest
+    async with connected(hub.url, token, labels={longer: "", "x": "v" * 300}):
+        await labels_are(hub, {})
     assert (await hub.call("PATCH", "/admin/clusters/alpha", {"labels": {longest: ""}})).status == 200
     assert (await hub.call("PATCH", "/admin/clusters/alpha", {"labels": {longer: ""}})).status == 400
 

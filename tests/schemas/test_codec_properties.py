@@ -54,6 +54,7 @@ AGENT_FRAMES: st.SearchStrategy[AgentFrame] = st.one_of(
         st.dictionaries(TEXT, st.none() | TEXT, max_size=3),
         st.dictionaries(TEXT, st.just(msgspec.Raw(b'{"a":[1,null]}')), max_size=2),
         st.lists(st.builds(Held, RESULT_ID, NUMBER, st.booleans()), max_size=4),
+        st.dictionaries(TEXT, TEXT, max_size=3),
     ),
     st.builds(Output, RESULT_ID, FIRST, STREAM, TEXT),
     st.builds(
