@@ -172,6 +172,11 @@ async def test_profiles(world: SdkWorld, tmp_path: Path) -> None:
     assert [(row["name"], row["is_current"]) for row in listed] == [("default", False), ("limited", True)]
     assert (await cli("get", "pods", "--cluster", CLUSTER_ID)).code == 1
     assert (await cli("get", "pods", "--cluster", CLUSTER_ID, "--profile", "default")).code == 0
+    assert json.loads((await cli("profiles", "use", "default", "--json")).stdout)["profile"] == "default"
+    again = await cli("login", world.url, "--profile", "third", "--json", stdin=f"{ADMIN_KEY}\n")
+    assert json.loads(again.stdout)["key"]["role"] == "admin"
+    assert ADMIN_KEY not in again.stdout
+    assert json.loads((await cli("logout", "--profile", "third", "--json")).stdout)["removed"]
     assert (await cli("profiles", "use", "default")).code == 0
     assert (await cli("get", "pods", KUBENTLY_PROFILE="limited", KUBENTLY_CLUSTER=CLUSTER_ID)).code == 1
     # A key that was kept goes to no other hub than its own.

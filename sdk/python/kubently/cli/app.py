@@ -242,19 +242,20 @@ def login(
     keyring: Annotated[
         bool, typer.Option(help="Keep the key in the OS keyring where there is one, else in a file.")
     ] = True,
+    json: AsJson = False,
 ) -> None:
     """Keep a hub and a key to it. The key is asked for, or read from a pipe: kubently login URL <key-file."""
     from kubently.cli.login import login as keep
 
-    raise typer.Exit(keep(endpoint, profile, ca_file=ca_file, cluster=cluster, wants_keyring=keyring))
+    raise typer.Exit(keep(endpoint, profile, ca_file=ca_file, cluster=cluster, wants_keyring=keyring, as_json=json))
 
 
 @app.command()
-def logout(profile: InProfile = None) -> None:
+def logout(profile: InProfile = None, json: AsJson = False) -> None:
     """Forget a profile and its key."""
     from kubently.cli.login import logout as forget
 
-    forget(profile)
+    forget(profile, as_json=json)
 
 
 @profiles.command("list")
@@ -266,11 +267,11 @@ def list_profiles(json: AsJson = False) -> None:
 
 
 @profiles.command("use")
-def use_profile(name: str) -> None:
+def use_profile(name: str, json: AsJson = False) -> None:
     """Make one the current one."""
-    from kubently.cli.profiles import Profiles
+    from kubently.cli.login import use
 
-    Profiles().use(name)
+    use(name, as_json=json)
 
 
 @admin_clusters.command("add")

@@ -12,7 +12,15 @@ from kubently.client import Client
 from kubently.models import Key
 
 
-def login(endpoint: str | None, name: str, *, ca_file: Path | None, cluster: str | None, wants_keyring: bool) -> int:
+def login(
+    endpoint: str | None,
+    name: str,
+    *,
+    ca_file: Path | None,
+    cluster: str | None,
+    wants_keyring: bool,
+    as_json: bool,
+) -> int:
     """Ask for what was not said, try it, keep it; the exit code."""
     profiles = Profiles()
     known = profiles.all.get(name)
@@ -23,7 +31,17 @@ def login(endpoint: str | None, name: str, *, ca_file: Path | None, cluster: str
         api_key = _ask_key()
     except EOFError:
         raise UsageError("nothing was entered") from None
-    return run(_keep(profiles, endpoint, api_key, name, ca_file=ca_file, cluster=cluster, wants_keyring=wants_keyring))
+    keeping = _keep(
+        profiles,
+        endpoint,
+        api_key,
+        name,
+        ca_file=ca_file,
+        cluster=cluster,
+        wants_keyring=wants_keyring,
+        as_json=as_json,
+    )
+    return run(keeping)
 
 
 async def _keep(
@@ -35,22 +53,36 @@ async def _keep(
     ca_file: Path | None,
     cluster: str | None,
     wants_keyring: bool,
+    as_json: bool,
 ) -> None:
     known = profiles.all.get(name)
     path = os.path.abspath(ca_file) if ca_file is not None else None  # noqa: ASYNC240, PTH100 - touches no disk
     key = await Client(endpoint, api_key, ca_file=path).key()
     profile = Profile(endpoint.rstrip("/"), ca_file=path, cluster=cluster or (known.cluster if known else None))
     kept = profiles.put(name, profile, api_key, wants_keyring=wants_keyring)
+    if as_json:
+        say_json({"profile": name, "endpoint": kept.endpoint, "kept_in": kept.key, "key": key.raw})
+        return
     where = "the keyring" if kept.key == "keyring" else profiles.path.with_name("keys.json")
     print(f"Logged in to {kept.endpoint} as {_describe(key)}; profile {name}, key in {where}.")
 
 
-def logout(name: str | None) -> None:
+def logout(name: str | None, *, as_json: bool) -> None:
     """Forget a profile, None for the current one."""
     profiles = Profiles()
     forgotten = name or profiles.current
     profiles.remove(forgotten)
-    print(f"Profile {forgotten} is forgotten.")
+    if as_json:
+        say_json({"profile": forgotten, "removed": True})
+    else:
+        print(f"Profile {forgotten} is forgotten.")
+
+
+def use(name: str, *, as_json: bool) -> None:
+    """Make a profile the current one."""
+    Profiles().use(name)
+    if as_json:
+        say_json({"profile": name, "is_current": True})
 
 
 def list_profiles(*, as_json: bool) -> None:
